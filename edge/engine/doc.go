@@ -1,0 +1,31 @@
+// Package engine owns the sockets of an edge: it accepts connections, speaks HTTP just far enough to
+// begin a WebSocket, reads and writes WebSocket frames (RFC 6455), and keeps Engine.IO v4 sessions
+// over both transports, long-polling and WebSocket, with the upgrade from one to the other.
+//
+// # What it promises
+//
+//   - An idle WebSocket costs one descriptor, two small structs and no goroutine and no buffer
+//     (Mode Epoll). Mode Goroutines is the same behaviour with a goroutine for each connection; it is
+//     the reference, and what systems without epoll get. One test table runs over both.
+//   - Callbacks of one session never overlap and never run inside Send or Close, so a caller may hold
+//     its own locks there. Close is called exactly once for every Open, and nothing after it.
+//   - Frames sent to a session arrive in the order of the Send calls, over an upgrade too: none lost,
+//     none twice, unless their class allows a drop. Every drop and every close has a named reason
+//     and a counter.
+//   - Send never blocks. What waits for one socket leaves in one writev.
+//   - What a client may make the process hold is bounded: 16 KiB of request head, MaxPayload of an
+//     unfinished message, QueueFrames and QueueBytes of unread frames.
+//
+// # What it does not
+//
+// It knows no namespaces, rooms, users or JSON. It does not compress, and TLS ends at a proxy in
+// front (a TLS connection given to ServeHTTP works, with a goroutine of its own). It does not
+// promise that a frame whose Send returned true arrived: only the client can say so.
+//
+// # The way of the bytes
+//
+// In: accept_linux.go (or net/http) → handshake.go → conn_linux.go or std.go → input.go (frames to
+// messages) → session.go → Handler. A request that is no WebSocket handshake goes to net/http and
+// from there to http.go and polling.go. Out: Session.Send → queue.go → writer in loop_linux.go (or
+// std.go, or the pending GET in polling.go). Timeouts come from wheel.go.
+package engine
