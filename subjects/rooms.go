@@ -1,0 +1,55 @@
+package subjects
+
+// Generic rooms, which clients enter by a name of their own. The edge serves them
+// itself. Messages are logged; coming and going is not, the count repairs itself.
+var (
+	RoomMessage = event[RoomMessageEvent]("message", Log, KindRoom)
+	UserJoined  = event[UserJoinedRoomEvent]("user_joined", Live, KindRoom)
+	UserLeft    = event[UserLeftRoomEvent]("user_left", Live, KindRoom)
+
+	JoinRoom        = edgeCommand[RoomRequest, Success]("join_room", nil)
+	LeaveRoom       = edgeCommand[RoomRequest, Success]("leave_room", nil)
+	SendRoomMessage = edgeCommand[RoomMessageRequest, Success]("send_message", nil)
+
+	// The spelling of older clients: the room's name alone.
+	JoinRoomByName  = edgeCommand[string, Success]("join-room", nil)
+	LeaveRoomByName = edgeCommand[string, Success]("leave-room", nil)
+)
+
+// RoomMessageEvent is the payload of [RoomMessage].
+type RoomMessageEvent struct {
+	From    string `json:"from"` // a socket id
+	UserID  string `json:"userId,omitempty"`
+	Message any    `json:"message"`
+	Base
+}
+
+// UserJoinedRoomEvent is the payload of [UserJoined].
+type UserJoinedRoomEvent struct {
+	Room             string `json:"room"`
+	SocketID         string `json:"socketId"`
+	UserID           string `json:"userId,omitempty"`
+	UserName         string `json:"userName,omitempty"`
+	ParticipantCount int64  `json:"participantCount"`
+	Base
+}
+
+// UserLeftRoomEvent is the payload of [UserLeft].
+type UserLeftRoomEvent struct {
+	Room             string `json:"room"`
+	SocketID         string `json:"socketId"`
+	UserID           string `json:"userId,omitempty"`
+	ParticipantCount int64  `json:"participantCount"`
+	Base
+}
+
+// RoomRequest names a room. A userId that a client sends is ignored.
+type RoomRequest struct {
+	Room string `json:"room"`
+}
+
+// RoomMessageRequest is the request of [SendRoomMessage].
+type RoomMessageRequest struct {
+	Room    string `json:"room"`
+	Message any    `json:"message"`
+}
