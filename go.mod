@@ -36,3 +36,5 @@ require (
 	golang.org/x/crypto v0.58.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
+
+ignore ./edge/e2e/node_modules

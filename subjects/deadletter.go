@@ -22,6 +22,16 @@ const maxDeadPayload = 64 << 10
 // message of a stream leave one letter. The original's own headers are not kept:
 // some of them steer JetStream.
 func DeadLetter(ctx context.Context, js jetstream.JetStream, reason string, original *nats.Msg) error {
+	origin := ""
+	if meta, err := original.Metadata(); err == nil {
+		origin = fmt.Sprintf("%s.%d", meta.Stream, meta.Sequence.Stream)
+	}
+	return DeadLetterFrom(ctx, js, reason, original, origin)
+}
+
+// DeadLetterFrom is [DeadLetter] for who knows by itself which message it is: letters
+// with one reason and one origin are one letter. An empty origin is no message's.
+func DeadLetterFrom(ctx context.Context, js jetstream.JetStream, reason string, original *nats.Msg, origin string) error {
 	if !ValidEvent(reason) || eventToken(reason) != reason {
 		return Errorf(CodeInvalidInput, "dead letter reason %.64q is not one token of letters, digits, - and _", reason)
 	}
@@ -31,8 +41,7 @@ func DeadLetter(ctx context.Context, js jetstream.JetStream, reason string, orig
 		HeaderSize:    {strconv.Itoa(len(original.Data))},
 		HeaderMsgID:   {rand.Text()},
 	}}
-	if meta, err := original.Metadata(); err == nil {
-		origin := fmt.Sprintf("%s.%d", meta.Stream, meta.Sequence.Stream)
+	if origin != "" {
 		letter.Header[HeaderOrigin] = []string{origin}
 		letter.Header[HeaderMsgID] = []string{"dead." + reason + "." + origin}
 	}

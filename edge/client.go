@@ -1,0 +1,135 @@
+package edge
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/lexiflow/realtime/edge/engine"
+	"github.com/lexiflow/realtime/edge/sio"
+)
+
+// client is one engine connection and the namespaces it has joined. The engine calls it from one
+// callback at a time, so its fields need no lock.
+type client struct {
+	// Static after Open.
+	server  *Server
+	session *engine.Session
+	token   string // from the handshake; "" when the client sends it with each CONNECT
+	address string // without the port
+
+	// Owned by the session's callbacks.
+	decoder sio.Decoder
+	sockets []*socket
+	refused int // CONNECTs refused so far
+}
+
+// gateway is the engine's Handler: it gives packets to the client they belong to.
+type gateway struct{ s *Server }
+
+// Open remembers what later CONNECTs need of the handshake.
+func (g gateway) Open(session *engine.Session, r *engine.Request) {
+	session.App = &client{
+		server: g.s, session: session,
+		token:   handshakeToken(r, !g.s.options.NoQueryToken),
+		address: addressOf(r.RemoteAddr),
+	}
+}
+
+// Message decodes one Engine.IO message and acts on the packet that it completes.
+func (g gateway) Message(session *engine.Session, data []byte, binary bool) {
+	c, _ := session.App.(*client)
+	decode := c.decoder.Text
+	if binary {
+		decode = c.decoder.Binary
+	}
+	packet, complete, err := decode(data, g.s.packetLimits)
+	if err != nil {
+		// The reference closes the connection on undecodable input, without a reply.
+		c.drop(malformed(err), engine.ReasonParseError)
+		return
+	}
+	if complete {
+		c.packet(packet)
+	}
+}
+
+// Close gives back everything that the client held.
+func (g gateway) Close(session *engine.Session, _ engine.Reason) {
+	c, _ := session.App.(*client)
+	for _, k := range slices.Clone(c.sockets) {
+		c.remove(k)
+	}
+}
+
+// packet acts on one Socket.IO packet (socketio-protocol 8, 9).
+func (c *client) packet(p sio.Packet) {
+	if p.Type == sio.Connect {
+		c.connect(p)
+		return
+	}
+	k := c.socket(p.Namespace)
+	if k == nil {
+		c.drop(reasonNotConnected, engine.ReasonParseError)
+		return
+	}
+	switch p.Type {
+	case sio.Event, sio.BinaryEvent:
+		c.server.event(k, p)
+	case sio.Disconnect:
+		c.remove(k)
+	case sio.Ack, sio.BinaryAck:
+		// The edge asks no client for an ack; unknown ids are ignored, as the reference does.
+	default:
+		c.drop(reasonUnexpectedPacket, engine.ReasonParseError)
+	}
+}
+
+func (c *client) socket(namespace string) *socket {
+	for _, k := range c.sockets {
+		if k.ns.String() == namespace {
+			return k
+		}
+	}
+	return nil
+}
+
+// remove ends one socket: rooms, counts and the news of it to its generic rooms.
+func (c *client) remove(k *socket) {
+	i := slices.Index(c.sockets, k)
+	if i < 0 {
+		return
+	}
+	c.sockets = slices.Delete(c.sockets, i, i+1)
+	asked := k.shut()
+	for _, name := range asked {
+		c.server.accounts.leave(k.account, name)
+		c.server.announceLeft(k, name)
+	}
+	c.server.accounts.close(k.account, k.ns, len(c.sockets) == 0)
+	c.server.metrics.sockets[k.ns].Dec()
+}
+
+// drop closes the connection for a named reason. Transport loss makes the official client come back,
+// a DISCONNECT packet would not.
+func (c *client) drop(reason string, how engine.Reason) {
+	c.server.metrics.refused(reason)
+	c.session.Close(how)
+}
+
+// malformed names the way in which a packet was: the codec knows.
+func malformed(err error) string {
+	var e sio.Error
+	if errors.As(err, &e) {
+		return "malformed_" + e.Reason()
+	}
+	return reasonMalformed
+}
+
+// addressOf cuts the port off.
+func addressOf(remote string) string {
+	if i := strings.LastIndexByte(remote, ':'); i >= 0 {
+		return strings.Clone(remote[:i])
+	}
+	return remote
+}

@@ -1,0 +1,41 @@
+// Package edge is the gateway between NATS subjects and Socket.IO clients.
+//
+// # Promises
+//
+//   - What happened reaches every socket in its room once and in the order of the log: one reader
+//     per edge, one fan-out goroutine, one queue per connection.
+//   - Nobody is in a room who may not be: the identity comes from a verified token, the room from a
+//     scope or from a service's reply, never from a name that a client sent.
+//   - Every event that carries an ack id is acked, refused ones included, and every refusal, drop and
+//     close has a named reason that is counted.
+//   - A service nobody has thought of needs no change here: it publishes lex.<kind>.<id>.<event> or
+//     answers cmd.<event>.
+//
+// # Not promised
+//
+//   - The edge knows names and sizes, never meanings: it keeps no notification, message or presence.
+//   - A command is sent once and never retried; TIMEOUT means "perhaps done".
+//   - live.* events may be dropped for a slow reader, state.* events may be replaced by newer ones.
+//
+// # Down: from the bus to a browser
+//
+//	LEX, state.>, live.>  reader.go   one ordered consumer, two subscriptions, one channel
+//	                      fanout.go   subject → namespaces, room, event; payload completed and encoded once
+//	                      hub.go      room → members
+//	                      socket.go   one namespace connection: what it has, what it may
+//	                      engine      bounded queue, one writev for what waits
+//
+// # Up: from a browser to the bus
+//
+//	engine      whole messages, in order, one callback at a time per connection
+//	client.go   one connection: decoder, its namespaces
+//	connect.go  CONNECT: token, limits, then hello.go asks the services
+//	inbound.go  EVENT: rate, name, namespace; then rooms.go (what the edge itself answers)
+//	            or commands.go (everything else: cmd.<event>, whose reply is the ack)
+//
+// auth.go and keys.go verify tokens, access.go says who may enter, limits.go counts, reasons.go names
+// every refusal, health.go and metrics.go report, drain.go leaves.
+//
+// Locks, in the order in which they may be held together: socket.mu, then a hub stripe. accounts.mu
+// and requests.mu are leaves. The engine never calls back from inside Send.
+package edge

@@ -1,0 +1,176 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"hash/fnv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lexiflow/realtime/edge/engine"
+	"github.com/lexiflow/realtime/edge/sio"
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// The one goroutine that turns a subject into frames. It never waits for a socket, and an event for a
+// room nobody is in costs the parsing of its subject and a few map misses.
+
+// fanOut delivers until ctx ends.
+func (s *Server) fanOut(ctx context.Context) {
+	var destination [nsCount]ns
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-s.reader.out:
+			s.deliver(&d, destination[:0])
+		}
+	}
+}
+
+// deliver sends one event to its room's members in every namespace that carries it.
+func (s *Server) deliver(d *delivery, scratch []ns) {
+	route, err := subjects.ParseRoute(d.subject)
+	if err != nil {
+		s.deadLetter(d, "bad-subject", err.Error())
+		return
+	}
+	event := route.Event()
+	if !startsObject(d.payload) {
+		s.deadLetter(d, "not-an-object", "the payload is not a JSON object")
+		return
+	}
+	m := message{d: d, room: route.Room, event: event}
+	for _, n := range destinations(scratch, event) {
+		s.hub.with(roomKey{n, route.Room}, func(members []*socket) { m.send(s, n, members) })
+		if m.invalid != "" {
+			s.deadLetter(d, m.invalid, "the payload cannot be sent")
+			return
+		}
+	}
+	s.metrics.delivered(d.class, m.sent)
+}
+
+// message is one event while it is sent: its payload is completed once and framed once per namespace.
+type message struct {
+	d       *delivery
+	room    string
+	event   string
+	body    []byte // nil until the first namespace with members
+	invalid string // the dead letter's reason
+	sent    int
+}
+
+// send frames the event for one namespace and queues it for each member. It runs under the room's
+// stripe, and the engine's Send does not block.
+func (m *message) send(s *Server, n ns, members []*socket) {
+	if m.body == nil && !m.complete(s.limits.MaxPayload) {
+		return
+	}
+	frame := engine.Text(sio.AppendEvent(nil, n.String(), m.event, m.body))
+	switch m.d.class {
+	case subjects.State:
+		frame = frame.As(engine.Gauge, gaugeKey(n, m.room, m.event))
+	case subjects.Live:
+		frame = frame.As(engine.Passing, 0)
+	}
+	for _, k := range members {
+		if m.d.seq != 0 {
+			if m.d.seq <= k.delivered {
+				continue
+			}
+			k.delivered = m.d.seq
+		}
+		if m.d.except != "" && k.excepted(m.d.except) {
+			continue
+		}
+		if k.client.session.Send(frame) {
+			m.sent++
+		}
+	}
+}
+
+// complete checks the payload and adds what contract 1.1 adds: timestamp, and caseId in case rooms,
+// each only when absent. All other bytes stay as they were.
+func (m *message) complete(limit int) bool {
+	payload := bytes.TrimSpace(m.d.payload)
+	switch {
+	case len(payload) > limit:
+		m.invalid = "too-large"
+		return false
+	case !utf8.Valid(payload) || !sio.ValidJSON(payload, maxDepth) || !sio.IsObject(payload):
+		m.invalid = "not-an-object"
+		return false
+	}
+	extra := make([]byte, 0, 128)
+	if _, ok := sio.Field(payload, "timestamp"); !ok {
+		extra = append(extra, `,"timestamp":"`...)
+		extra = m.d.at.UTC().AppendFormat(extra, isoLayout)
+		extra = append(extra, '"')
+	}
+	if id, ok := strings.CutPrefix(m.room, "case."); ok {
+		if _, has := sio.Field(payload, "caseId"); !has {
+			extra = appendCaseID(extra, id)
+		}
+	}
+	m.body = insert(payload, extra)
+	return true
+}
+
+// maxDepth bounds the nesting of JSON from the bus, as sio's default does for that from clients.
+const maxDepth = 128
+
+func appendCaseID(dst []byte, token string) []byte {
+	id, err := subjects.Unescape(token)
+	if err != nil {
+		return dst // ParseRoute has checked it
+	}
+	dst = append(dst, `,"caseId":`...)
+	return sio.AppendJSONString(dst, id)
+}
+
+// insert puts members, each with a comma before it, at the end of an object.
+func insert(object, members []byte) []byte {
+	if len(members) == 0 {
+		return object
+	}
+	head := bytes.TrimRight(object[:len(object)-1], " \t\r\n")
+	if bytes.HasSuffix(head, []byte("{")) && len(head) == 1 {
+		members = members[1:]
+	}
+	body := make([]byte, 0, len(head)+len(members)+1)
+	body = append(body, head...)
+	body = append(body, members...)
+	return append(body, '}')
+}
+
+// excepted reports whether Lex-Except names this socket: its id, or "user.<id>".
+func (k *socket) excepted(list string) bool {
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.TrimSpace(name)
+		if token, ok := strings.CutPrefix(name, "user."); ok {
+			if user, err := subjects.Unescape(token); err == nil && user == k.who.user {
+				return true
+			}
+		} else if name == string(k.id[:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// gaugeKey tells the engine which waiting frame a newer one replaces.
+func gaugeKey(n ns, room, event string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte{byte(n)})
+	_, _ = h.Write([]byte(room))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(event))
+	return h.Sum64()
+}
+
+// startsObject is the cheap check that every event gets, also for rooms that are empty here.
+func startsObject(payload []byte) bool {
+	payload = bytes.TrimLeft(payload, " \t\r\n")
+	return len(payload) > 0 && payload[0] == '{'
+}

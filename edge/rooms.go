@@ -1,0 +1,234 @@
+package edge
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"github.com/lexiflow/realtime/edge/sio"
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// The events that the edge answers itself: case rooms and generic rooms (contract 1.1), because who
+// may enter them is in the token. Every other room is entered through a service's reply.
+
+const maxRoomName = 100 // characters (contract 2.2)
+
+// subscribeCase: {caseId} → {status:"subscribed", caseId}.
+func (s *Server) subscribeCase(in *incoming) {
+	id, name, no := s.caseRoom(in)
+	if no == nil {
+		_, no = s.enter(in.from, name)
+	}
+	if no != nil {
+		in.refuse(no)
+		return
+	}
+	in.ack(mustJSON(caseAck{"subscribed", id}))
+}
+
+// unsubscribeCase: {caseId} → {status:"unsubscribed", caseId}, also for who was not subscribed.
+func (s *Server) unsubscribeCase(in *incoming) {
+	id, ok := stringField(in.body, "caseId")
+	name, err := subjects.Room(subjects.KindCase, id)
+	if !ok || err != nil {
+		in.refuse(refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes"))
+		return
+	}
+	s.exit(in.from, name)
+	in.ack(mustJSON(caseAck{"unsubscribed", id}))
+}
+
+type caseAck struct {
+	Status string `json:"status"`
+	CaseID string `json:"caseId"`
+}
+
+func (s *Server) caseRoom(in *incoming) (id, name string, no *refusal) {
+	id, ok := stringField(in.body, "caseId")
+	if !ok {
+		return "", "", refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes")
+	}
+	name, err := subjects.Room(subjects.KindCase, id)
+	if err != nil {
+		return "", "", refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes")
+	}
+	if !s.options.Access.mayEnter(in.from.who, subjects.KindCase, id) {
+		return "", "", refuse(subjects.CodeForbidden, "no access to this case")
+	}
+	return id, name, nil
+}
+
+// joinRoom: {room} or a bare string → {success:true}. A userId in it is accepted and ignored: who
+// joins is in the token (contract 8, B4).
+func (s *Server) joinRoom(in *incoming) {
+	asked, no := roomArgument(in.body)
+	if no != nil {
+		in.refuse(no)
+		return
+	}
+	kind, name, no := s.roomTarget(in.from, asked)
+	var entered bool
+	if no == nil {
+		entered, no = s.enter(in.from, name)
+	}
+	if no != nil {
+		in.refuse(no)
+		return
+	}
+	in.ack(acknowledged)
+	if entered && kind == subjects.KindRoom {
+		s.announceJoined(in.from, name)
+	}
+}
+
+// leaveRoom: {room} or a bare string → {success:true}. Who was not in it announces nothing
+// (contract 8, B23).
+func (s *Server) leaveRoom(in *incoming) {
+	asked, no := roomArgument(in.body)
+	if no != nil {
+		in.refuse(no)
+		return
+	}
+	kind, id := targetOf(asked)
+	if name, err := subjects.Room(kind, id); err == nil && s.exit(in.from, name) {
+		s.announceLeft(in.from, name)
+	}
+	in.ack(acknowledged)
+}
+
+// sendMessage: {room, message} → {success:true} once the log has it. Only members of a room speak in
+// it, and what they send is always the event `message` (contract 8, B3).
+func (s *Server) sendMessage(in *incoming) {
+	asked, no := roomArgument(in.body)
+	message, ok := sio.Field(in.body, "message")
+	if no == nil && (!ok || bytes.Equal(message, []byte("null")) || bytes.Equal(message, []byte(`""`))) {
+		no = refuse(subjects.CodeInvalidInput, "message must not be empty")
+	}
+	if no != nil {
+		in.refuse(no)
+		return
+	}
+	kind, id := targetOf(asked)
+	name, err := subjects.Room(kind, id)
+	if err != nil || (kind != subjects.KindRoom && kind != subjects.KindCase) || !in.from.in(name) {
+		in.refuse(refuse(subjects.CodeForbidden, "not a member of this room"))
+		return
+	}
+	s.publishMessage(in, asked, name, message)
+}
+
+type roomMessage struct {
+	Room      string          `json:"room"`
+	From      string          `json:"from"`
+	UserID    string          `json:"userId"`
+	Message   json.RawMessage `json:"message"`
+	Timestamp string          `json:"timestamp"`
+}
+
+func (s *Server) publishMessage(in *incoming, asked, name string, message []byte) {
+	body := mustJSON(roomMessage{asked, in.from.id.String(), in.from.who.user, message, iso(time.Now())})
+	header := nats.Header{subjects.HeaderMsgID: {nuid.Next()}}
+	answer := *in // in is the callback's; the answer comes later
+	answer.body = nil
+	s.requests.do(subjects.Log.String()+"."+name+".message", header, body, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
+		if err == nil {
+			err = publishError(m.Data)
+		}
+		if err != nil {
+			answer.refuse(refuse(subjects.CodeOf(err), err.Error()))
+			return
+		}
+		answer.ack(acknowledged)
+	}))
+}
+
+// publishError reads the answer of a stream to a publish.
+func publishError(data []byte) error {
+	var ack struct {
+		Error *struct {
+			Description string `json:"description"`
+		} `json:"error"`
+		Sequence uint64 `json:"seq"`
+	}
+	if err := json.Unmarshal(data, &ack); err != nil || ack.Error != nil || ack.Sequence == 0 {
+		return subjects.Errorf(subjects.CodeUnavailable, "the log did not take the message")
+	}
+	return nil
+}
+
+// enter joins a room on the user's account. It reports whether the socket was not in it before.
+func (s *Server) enter(k *socket, name string) (entered bool, no *refusal) {
+	if k.in(name) {
+		return false, nil
+	}
+	rooms, ok := s.accounts.enter(k.account, name)
+	if !ok {
+		no = refuse(subjects.CodeRoomLimit, fmt.Sprintf("room limit reached: %d rooms", rooms))
+		no.currentRoomCount = rooms
+		return false, no
+	}
+	if _, entered = k.join(name, roomAsked); !entered {
+		s.accounts.leave(k.account, name) // a service was faster
+	}
+	return entered, nil
+}
+
+// exit leaves a room that the client had asked for, and frees its share.
+func (s *Server) exit(k *socket, name string) bool {
+	left := k.leave(name, roomAsked)
+	if left {
+		s.accounts.leave(k.account, name)
+	}
+	return left
+}
+
+// roomTarget maps the room that a client names to one that it may enter (contract 8, B2).
+func (s *Server) roomTarget(k *socket, asked string) (subjects.Kind, string, *refusal) {
+	kind, id := targetOf(asked)
+	name, err := subjects.Room(kind, id)
+	if err != nil {
+		return "", "", refuse(subjects.CodeInvalidInput, "room is too long or empty")
+	}
+	if !s.options.Access.mayEnter(k.who, kind, id) {
+		return "", "", refuse(subjects.CodeForbidden, "no access to this room")
+	}
+	return kind, name, nil
+}
+
+// targetOf splits a client's room name: "case:7" is the case's own room, under that room's rule; every
+// name that no kind claims is a generic room of a key space of its own, so that no name can reach a
+// user's, a conversation's or another socket's room.
+func targetOf(asked string) (kind subjects.Kind, id string) {
+	prefix, rest, ok := strings.Cut(asked, ":")
+	if ok && subjects.Kind(prefix).Valid() && subjects.Kind(prefix) != subjects.KindRoom {
+		return subjects.Kind(prefix), rest
+	}
+	return subjects.KindRoom, asked
+}
+
+// roomArgument reads {room: "…"} or a bare "…" (contract 1.5, join-room).
+func roomArgument(body []byte) (string, *refusal) {
+	name, ok := jsonString(body)
+	if !ok {
+		name, ok = stringField(body, "room")
+	}
+	if n := utf8.RuneCountInString(name); !ok || n == 0 || n > maxRoomName {
+		return "", refuse(subjects.CodeInvalidInput, "room must be a string of 1 to 100 characters")
+	}
+	return name, nil
+}
+
+func stringField(body []byte, key string) (string, bool) {
+	raw, ok := sio.Field(body, key)
+	if !ok {
+		return "", false
+	}
+	return jsonString(raw)
+}

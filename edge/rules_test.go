@@ -1,0 +1,247 @@
+package edge
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// The rules that are functions of their arguments alone.
+
+func TestMayEnter(t *testing.T) {
+	tests := map[string]struct {
+		mode  AccessMode
+		scope string
+		kind  subjects.Kind
+		id    string
+		want  bool
+	}{
+		"one case":                  {AccessMember, "case:123", subjects.KindCase, "123", true},
+		"among others":              {AccessMember, "read case:1  case:123", subjects.KindCase, "123", true},
+		"every case":                {AccessMember, "case:*", subjects.KindCase, "123", true},
+		"another case":              {AccessMember, "case:12", subjects.KindCase, "123", false},
+		"a longer case":             {AccessMember, "case:1234", subjects.KindCase, "123", false},
+		"no scope":                  {AccessMember, "", subjects.KindCase, "123", false},
+		"another kind":              {AccessMember, "team:123", subjects.KindCase, "123", false},
+		"a case called *":           {AccessMember, "case:1", subjects.KindCase, "*", false},
+		"open":                      {AccessOpen, "", subjects.KindCase, "123", true},
+		"own user room":             {AccessMember, "", subjects.KindUser, "u1", true},
+		"another's user room":       {AccessOpen, "user:*", subjects.KindUser, "u2", false},
+		"generic":                   {AccessMember, "", subjects.KindRoom, "chat-123", true},
+		"conversation is msgd's":    {AccessOpen, "conversation:*", subjects.KindConversation, "c1", false},
+		"presence is presence's":    {AccessOpen, "presence:*", subjects.KindPresence, "u1", false},
+		"metric is nobody's":        {AccessOpen, "metric:*", subjects.KindMetric, "x", false},
+		"all is joined at connect":  {AccessOpen, "all:*", subjects.KindAll, "all", false},
+		"dashboard is dashboardd's": {AccessOpen, "", subjects.KindDashboard, "u1", false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			who := &identity{user: "u1", scope: test.scope}
+			if got := test.mode.mayEnter(who, test.kind, test.id); got != test.want {
+				t.Fatalf("mayEnter = %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTargetOf(t *testing.T) {
+	tests := map[string]struct {
+		kind subjects.Kind
+		id   string
+	}{
+		"chat-123":       {subjects.KindRoom, "chat-123"},
+		"case:7":         {subjects.KindCase, "7"},
+		"case:7:8":       {subjects.KindCase, "7:8"},
+		"user:u2":        {subjects.KindUser, "u2"},
+		"conversation:1": {subjects.KindConversation, "1"},
+		"room:x":         {subjects.KindRoom, "room:x"},
+		"Case:7":         {subjects.KindRoom, "Case:7"},
+		"foo:bar":        {subjects.KindRoom, "foo:bar"},
+		"case":           {subjects.KindRoom, "case"},
+	}
+	for asked, want := range tests {
+		if kind, id := targetOf(asked); kind != want.kind || id != want.id {
+			t.Errorf("targetOf(%q) = %s %s, want %s %s", asked, kind, id, want.kind, want.id)
+		}
+	}
+}
+
+func TestOriginAllowed(t *testing.T) {
+	tests := map[string]struct {
+		listed       []string
+		origin, host string
+		want         bool
+	}{
+		"absent":             {nil, "", "rt.firm.example", true},
+		"own host":           {nil, "https://rt.firm.example", "rt.firm.example", true},
+		"own host and port":  {nil, "http://127.0.0.1:3000", "127.0.0.1:3000", true},
+		"another port":       {nil, "http://127.0.0.1:3001", "127.0.0.1:3000", false},
+		"foreign":            {nil, "https://evil.example", "rt.firm.example", false},
+		"listed":             {[]string{"https://app.firm.example"}, "https://app.firm.example", "rt.firm.example", true},
+		"listed with slash":  {[]string{" https://App.firm.example/ "}, "https://app.firm.example", "x", true},
+		"listed, other case": {[]string{"https://app.firm.example"}, "https://APP.firm.example", "x", true},
+		"prefix of listed":   {[]string{"https://app.firm.example"}, "https://app.firm.example.evil", "x", false},
+		"every one":          {[]string{"*"}, "https://evil.example", "x", true},
+		"null":               {nil, "null", "x", false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := originAllowed(test.listed)(test.origin, test.host); got != test.want {
+				t.Fatalf("allowed = %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAccountsCountPerUserAndNamespace(t *testing.T) {
+	a := newAccounts(Limits{Connections: 3, ConnectionsPerUser: 2, RoomsPerUser: 2}.withDefaults())
+	first, no := a.open("u1", nsEvents, true)
+	if no != nil {
+		t.Fatal(no)
+	}
+	if _, no = a.open("u1", nsEvents, true); no != nil {
+		t.Fatal(no)
+	}
+	if _, no = a.open("u1", nsEvents, true); no == nil || no.code != subjects.CodeUserConnectionLimit || no.currentConnections != 2 {
+		t.Fatalf("third socket of a user: %+v", no)
+	}
+	if _, no = a.open("u1", nsMessaging, false); no != nil {
+		t.Fatalf("another namespace counts apart: %+v", no)
+	}
+	if _, no = a.open("u2", nsEvents, true); no != nil {
+		t.Fatal(no)
+	}
+	if _, no = a.open("u3", nsEvents, true); no == nil || no.code != subjects.CodeConnectionLimit {
+		t.Fatalf("fourth client: %+v", no)
+	}
+	a.close(first, nsEvents, true)
+	if _, no = a.open("u1", nsEvents, true); no != nil {
+		t.Fatalf("a closed socket still counts: %+v", no)
+	}
+	if clients, users, _ := a.usage(); clients != 3 || users != 2 {
+		t.Fatalf("%d clients of %d users, want 3 of 2", clients, users)
+	}
+}
+
+func TestAccountsCountRoomsOverSockets(t *testing.T) {
+	a := newAccounts(Limits{RoomsPerUser: 2}.withDefaults())
+	acc, _ := a.open("u1", nsEvents, true)
+	for _, room := range []string{"case.1", "case.2", "case.1"} {
+		if _, ok := a.enter(acc, room); !ok {
+			t.Fatalf("room %s refused", room)
+		}
+	}
+	if n, ok := a.enter(acc, "case.3"); ok || n != 2 {
+		t.Fatalf("third room: %d rooms, accepted %v", n, ok)
+	}
+	a.leave(acc, "case.1") // another device is still in it
+	if _, ok := a.enter(acc, "case.3"); ok {
+		t.Fatal("one device's leaving freed a room that another uses")
+	}
+	a.leave(acc, "case.1")
+	if _, ok := a.enter(acc, "case.3"); !ok {
+		t.Fatal("the last device's leaving freed nothing")
+	}
+}
+
+func TestTokenBucketHoldsOverTheMinute(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	l := perMinute(100)
+	for i := range 100 {
+		if _, ok := take(l, start); !ok {
+			t.Fatalf("event %d refused", i)
+		}
+	}
+	wait, ok := take(l, start)
+	if ok || wholeSeconds(wait) != 1 {
+		t.Fatalf("event 101: accepted %v, wait %v", ok, wait)
+	}
+	// A fixed window would let another hundred through here.
+	passed := 0
+	for range 100 {
+		if _, ok := take(l, start.Add(6*time.Second)); ok {
+			passed++
+		}
+	}
+	if passed != 10 {
+		t.Fatalf("%d events after a tenth of a minute, want 10", passed)
+	}
+}
+
+func TestThrottleCountsFailuresOnly(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	th := newThrottle(3)
+	for range 3 {
+		if _, blocked := th.blocked("10.0.0.1", start); blocked {
+			t.Fatal("blocked too early")
+		}
+		th.failed("10.0.0.1", start)
+	}
+	if wait, blocked := th.blocked("10.0.0.1", start); !blocked || wait <= 0 {
+		t.Fatalf("blocked %v for %v", blocked, wait)
+	}
+	if _, blocked := th.blocked("10.0.0.2", start); blocked {
+		t.Fatal("another address is blocked")
+	}
+	if _, blocked := th.blocked("10.0.0.1", start.Add(21*time.Second)); blocked {
+		t.Fatal("still blocked after a token is back")
+	}
+	th.failed("10.0.0.2", start.Add(time.Hour))
+	if len(th.addresses) != 1 {
+		t.Fatalf("%d addresses remembered after an hour, want 1", len(th.addresses))
+	}
+}
+
+func TestRefusalShapes(t *testing.T) {
+	no := refuse(subjects.CodeRoomLimit, "too many")
+	no.currentRoomCount = 50
+	for event, want := range map[string]string{
+		"subscribe:case": `{"success":false,"status":"error","error":"too many","code":"ROOM_LIMIT_EXCEEDED","currentRoomCount":50}`,
+		"join_room":      `{"success":false,"error":"too many","code":"ROOM_LIMIT_EXCEEDED","currentRoomCount":50}`,
+	} {
+		if got := string(no.ack(event)); got != want {
+			t.Errorf("%s\n got %s\nwant %s", event, got, want)
+		}
+	}
+	got := string(no.event(time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)))
+	if want := `{"message":"too many","code":"ROOM_LIMIT_EXCEEDED","currentRoomCount":50,"timestamp":"2026-01-02T03:04:05.006Z"}`; got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}
+
+func TestCompleteAddsWhatIsAbsent(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	const ts = `"timestamp":"2026-01-02T03:04:05.006Z"`
+	tests := map[string]struct{ room, payload, want, invalid string }{
+		"both":             {"case.123", `{"a":1}`, `{"a":1,` + ts + `,"caseId":"123"}`, ""},
+		"empty object":     {"case.123", ` { } `, `{` + ts + `,"caseId":"123"}`, ""},
+		"nothing absent":   {"case.123", `{"timestamp":1,"caseId":"9"}`, `{"timestamp":1,"caseId":"9"}`, ""},
+		"unchanged inside": {"user.u", `{ "a" : "é" , "timestamp" : null }`, `{ "a" : "é" , "timestamp" : null }`, ""},
+		"no case room":     {"user.u", `{"x":{"timestamp":1}}`, `{"x":{"timestamp":1},` + ts + `}`, ""},
+		"escaped id":       {"case.a=40b", `{"timestamp":1}`, `{"timestamp":1,"caseId":"a@b"}`, ""},
+		"escaped key":      {"user.u", `{"time\u0073tamp":1}`, `{"time\u0073tamp":1}`, ""},
+		"array":            {"case.1", `[1]`, "", "not-an-object"},
+		"string":           {"case.1", `"x"`, "", "not-an-object"},
+		"two values":       {"case.1", `{} {}`, "", "not-an-object"},
+		"cut":              {"case.1", `{"a":`, "", "not-an-object"},
+		"not UTF-8":        {"case.1", "{\"a\":\"\xff\"}", "", "not-an-object"},
+		"too large":        {"case.1", `{"a":"` + strings.Repeat("x", 200) + `"}`, "", "too-large"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := message{d: &delivery{payload: []byte(test.payload), at: at}, room: test.room}
+			if ok := m.complete(200); ok != (test.invalid == "") || m.invalid != test.invalid {
+				t.Fatalf("complete = %v, invalid %q, want %q", ok, m.invalid, test.invalid)
+			}
+			if string(m.body) != test.want {
+				t.Fatalf("\n got %s\nwant %s", m.body, test.want)
+			}
+			if test.invalid == "" && !json.Valid(m.body) {
+				t.Fatal("the result is not JSON")
+			}
+		})
+	}
+}

@@ -1,0 +1,148 @@
+package edge
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/lexiflow/realtime/edge/engine"
+	"github.com/lexiflow/realtime/edge/sio"
+)
+
+// socket is one namespace connection of one client: its own id, its rooms, its acks. Its methods may
+// be called concurrently unless they say otherwise.
+type socket struct {
+	// Static after CONNECT.
+	client  *client
+	ns      ns
+	id      socketID
+	who     *identity
+	account *account
+
+	// Owned by the fan-out goroutine.
+	delivered uint64 // log sequence of the last lex. event; nothing at or below it is delivered again
+
+	// Owned by the client's callbacks.
+	bucket      *rate.Limiter // nil until the first event
+	cheapBucket *rate.Limiter
+	lastRefused time.Time // of RATE_LIMIT_EXCEEDED: at most one error event a second
+	absorbing   bool      // a service has taken its first heartbeat
+
+	lastEvent atomic.Int64 // Unix ms of its last rate-limited event; read by health
+
+	mu sync.Mutex
+	// Guarded by mu.
+	rooms  []membership
+	lanes  []*lane // commands in flight, by first token; see commands.go
+	closed bool
+}
+
+// membership is one room of a socket and who asked for it.
+type membership struct {
+	room   *room
+	origin roomOrigin
+}
+
+type roomOrigin uint8
+
+const (
+	roomOwn     roomOrigin = iota // user:<self> and all: from CONNECT on, counted nowhere
+	roomAsked                     // subscribe:case, join_room: counts in the user's 50
+	roomService                   // Lex-Join: counts in the socket's 1,000
+)
+
+// socketID is a Socket.IO sid: 15 random bytes as 20 characters. It is public, unlike the engine's.
+type socketID [20]byte
+
+func newSocketID() (id socketID) {
+	var raw [15]byte
+	_, _ = rand.Read(raw[:]) // never fails (crypto/rand)
+	base64.RawURLEncoding.Encode(id[:], raw[:])
+	return id
+}
+
+func (id socketID) String() string { return string(id[:]) }
+
+// send queues a packet for this socket alone.
+func (k *socket) send(packet []byte) { k.client.session.Send(engine.Text(packet)) }
+
+// emit sends an event to this socket alone. data is a JSON object: a string would become the client's
+// recovery offset (contract 8, B18).
+func (k *socket) emit(event string, data json.RawMessage) {
+	k.send(sio.AppendEvent(nil, k.ns.String(), event, data))
+}
+
+// join enters a room once; entering again changes nothing. It reports whether the socket is in it
+// now, and whether that is new.
+func (k *socket) join(name string, origin roomOrigin) (in, entered bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return false, false
+	}
+	if k.find(name) >= 0 {
+		return true, false
+	}
+	r := k.client.server.hub.add(roomKey{k.ns, name}, k)
+	k.rooms = append(k.rooms, membership{r, origin})
+	return true, true
+}
+
+// leave leaves a room that was entered this way and reports whether it was in it.
+func (k *socket) leave(name string, origin roomOrigin) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	i := k.find(name)
+	if i < 0 || k.rooms[i].origin != origin {
+		return false
+	}
+	k.client.server.hub.remove(k.rooms[i].room, k)
+	k.rooms = slices.Delete(k.rooms, i, i+1)
+	return true
+}
+
+// in reports membership.
+func (k *socket) in(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.find(name) >= 0
+}
+
+// count returns how many rooms of one origin the socket is in.
+func (k *socket) count(origin roomOrigin) (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, m := range k.rooms {
+		if m.origin == origin {
+			n++
+		}
+	}
+	return n
+}
+
+// find needs mu.
+func (k *socket) find(name string) int {
+	return slices.IndexFunc(k.rooms, func(m membership) bool { return m.room.key.name == name })
+}
+
+// shut leaves every room and returns those that the user had asked for. After it, join does nothing:
+// a reply that arrives late cannot leave a ghost behind (contract 8, B21).
+func (k *socket) shut() (asked []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	for _, m := range k.rooms {
+		k.client.server.hub.remove(m.room, k)
+		if m.origin == roomAsked {
+			asked = append(asked, m.room.key.name)
+		}
+	}
+	k.rooms, k.lanes = nil, nil
+	return asked
+}
