@@ -1,6 +1,10 @@
 package engine
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/lexiflow/realtime/edge/sio"
+)
 
 // Class says what may happen to a frame that waits for a slow reader.
 type Class uint8
@@ -26,7 +30,7 @@ type Frame struct {
 func Text(packet []byte) *Frame {
 	wire := make([]byte, 0, headerSize(len(packet)+1)+1+len(packet))
 	wire = appendHeader(wire, opText, len(packet)+1)
-	wire = append(wire, '4')
+	wire = append(wire, byte(sio.Message))
 	return &Frame{wire: append(wire, packet...)}
 }
 
@@ -92,3 +96,25 @@ func appendHeader(dst []byte, op byte, payload int) []byte {
 	}
 }
 
+// appendPolling appends the frame's messages to a polling payload. The wire bytes are the only copy
+// of a message, so they are read back here: polling is the rare transport.
+func (f *Frame) appendPolling(body []byte) []byte {
+	for rest := f.wire; len(rest) > 0; {
+		op, head, size := rest[0]&0x0f, 2, int(rest[1])
+		switch size {
+		case 126:
+			head, size = 4, int(binary.BigEndian.Uint16(rest[2:]))
+		case 127:
+			head, size = 10, int(binary.BigEndian.Uint64(rest[2:])) //nolint:gosec // written by appendHeader
+		}
+		data := rest[head : head+size]
+		rest = rest[head+size:]
+		switch op {
+		case opText:
+			body = sio.AppendPayload(body, sio.EnginePacket{Type: sio.EngineType(data[0]), Data: data[1:]})
+		case opBinary:
+			body = sio.AppendPayload(body, sio.EnginePacket{Type: sio.Message, Binary: true, Data: data})
+		}
+	}
+	return body
+}

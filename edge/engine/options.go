@@ -76,10 +76,8 @@ type Refusal struct {
 	Message string // "" = "Forbidden"
 }
 
-const (
-	maxHead    = 16 << 10 // bytes of a request head
-	maxHeadTag = "16 KiB"
-)
+// maxHead bounds a request head in bytes.
+const maxHead = 16 << 10
 
 // withDefaults fills zero fields and refuses values that cannot work.
 func (o Options) withDefaults() (Options, error) {
