@@ -59,6 +59,12 @@ func (k *Keys) verify(token string) (*identity, error) {
 	return id, nil
 }
 
+// Verify reports why an edge would refuse a token, nil if it would not.
+func (k *Keys) Verify(token string) error {
+	_, err := k.verify(token)
+	return err
+}
+
 // tokenError turns the library's errors into one sentence without the token's content.
 func tokenError(err error) error {
 	switch {
