@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -206,10 +207,11 @@ func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, DefaultTimeout)
 }
 
-// publishError gives err its code and says where the event was going.
+// publishError gives err the code and the words a client may see, and keeps for the
+// logs where the event was going.
 func publishError(subject string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return Errorf(CodeOf(err), "publishing %s: %w", subject, err)
+	return &Error{Code: CodeOf(err), Message: MessageOf(err), cause: fmt.Errorf("publishing %s: %w", subject, err)}
 }

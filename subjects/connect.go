@@ -56,6 +56,10 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, error) {
 	if log == nil {
 		log = slog.Default()
 	}
+	where := redact(o.URL)
+	if o.InProcess != nil {
+		where = "this process"
+	}
 	opts, err := o.natsOptions(log)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
@@ -64,19 +68,19 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, error) {
 	for {
 		nc, err := opts.Connect()
 		if err == nil {
-			log.Info("nats connected", "url", nc.ConnectedUrlRedacted(), "server", nc.ConnectedServerName())
+			log.Info("nats connected", "url", where, "server", nc.ConnectedServerName())
 			return nc, nil
 		}
 		if hopeless(err) {
-			return nil, fmt.Errorf("connecting to NATS at %s: %w", redact(o.URL), err)
+			return nil, fmt.Errorf("connecting to NATS at %s: %w", where, withoutURL(err))
 		}
 		if time.Since(lastSaid) >= connectReminder {
-			log.Warn("nats is not there yet, waiting for it", "url", redact(o.URL), "error", err)
+			log.Warn("nats is not there yet, waiting for it", "url", where, "error", err)
 			lastSaid = time.Now()
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("connecting to NATS at %s: %w, last attempt: %w", redact(o.URL), ctx.Err(), err)
+			return nil, fmt.Errorf("connecting to NATS at %s: %w, last attempt: %w", where, ctx.Err(), err)
 		case <-time.After(connectWait + rand.N(connectWait)):
 		}
 	}
@@ -171,6 +175,14 @@ func hopeless(err error) bool {
 		}
 	}
 	return false
+}
+
+// withoutURL takes the URL out of a parse error, because it may hold a password.
+func withoutURL(err error) error {
+	if malformed, ok := errors.AsType[*url.Error](err); ok {
+		return malformed.Err
+	}
+	return err
 }
 
 // redact removes passwords and tokens from a list of URLs.

@@ -29,8 +29,9 @@ func DeadLetter(ctx context.Context, js jetstream.JetStream, reason string, orig
 	return DeadLetterFrom(ctx, js, reason, original, origin)
 }
 
-// DeadLetterFrom is [DeadLetter] for who knows by itself which message it is: letters
-// with one reason and one origin are one letter. An empty origin is no message's.
+// DeadLetterFrom is [DeadLetter] for a caller that knows the origin ("LEX.42") from
+// elsewhere: calls with one reason and one origin leave one letter. With an empty
+// origin every call leaves its own.
 func DeadLetterFrom(ctx context.Context, js jetstream.JetStream, reason string, original *nats.Msg, origin string) error {
 	if !ValidEvent(reason) || eventToken(reason) != reason {
 		return Errorf(CodeInvalidInput, "dead letter reason %.64q is not one token of letters, digits, - and _", reason)

@@ -98,17 +98,29 @@ func ParseReply(msg *nats.Msg) (Reply, error) {
 	if len(r.Ack) == 0 {
 		r.Ack = defaultAck
 	}
-	for _, e := range r.Events {
-		if !ValidEvent(e.Event) {
-			return Reply{}, Errorf(CodeInternal, "a reply carries an event without a valid name: %w", invalidEvent(e.Event))
-		}
+	err := checkEvents(r.Events)
+	if err != nil {
+		return Reply{}, err
 	}
-	var err error
 	if r.Join, err = roomsIn(msg.Header, HeaderJoin); err != nil {
 		return Reply{}, err
 	}
 	r.Leave, err = roomsIn(msg.Header, HeaderLeave)
 	return r, err
+}
+
+// checkEvents refuses what no client may get: an event whose last argument is a
+// string would be taken for a cursor of the log.
+func checkEvents(events []Emit) error {
+	for _, e := range events {
+		if !ValidEvent(e.Event) {
+			return Errorf(CodeInternal, "a reply carries an event without a valid name: %w", invalidEvent(e.Event))
+		}
+		if !isObject(e.Data) {
+			return Errorf(CodeInternal, "the data of %s in a reply is not a JSON object", e.Event)
+		}
+	}
+	return nil
 }
 
 func roomsIn(h nats.Header, key string) ([]string, error) {
@@ -143,6 +155,9 @@ func (r Reply) Encode() (body []byte, header nats.Header, err error) {
 	}
 	if len(r.Events) == 0 {
 		return r.Ack, header, nil
+	}
+	if err := checkEvents(r.Events); err != nil {
+		return nil, nil, err
 	}
 	header[HeaderEvents] = []string{"1"}
 	if body, err = json.Marshal(r); err != nil {

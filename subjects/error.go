@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -66,7 +67,17 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
 }
 
-func (e *Error) Error() string { return e.Message }
+// Error returns the message and, for logs, the cause where the message does not
+// tell it.
+func (e *Error) Error() string {
+	if e.cause == nil {
+		return e.Message
+	}
+	if cause := e.cause.Error(); !strings.Contains(e.Message, cause) {
+		return e.Message + ": " + cause
+	}
+	return e.Message
+}
 
 // Unwrap returns the cause, nil if there is none.
 func (e *Error) Unwrap() error { return e.cause }

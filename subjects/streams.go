@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -138,12 +137,15 @@ func accessBucket() jetstream.StreamConfig {
 	return c
 }
 
+// bucketPrefix makes a bucket's name the name of its stream.
+const bucketPrefix = "KV_"
+
 // bucket returns a stream that jetstream.KeyValue takes for a bucket with a
 // history of one value. It is written out because a bucket here may have sources
 // and limits that the KV interface does not offer.
 func bucket(name, description string, storage jetstream.StorageType) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Storage: storage,
+		Name: bucketPrefix + name, Subjects: []string{"$KV." + name + ".>"}, Storage: storage,
 		Description:       description,
 		MaxMsgsPerSubject: 1,
 		Discard:           jetstream.DiscardNew,
@@ -189,28 +191,22 @@ func adjust(ctx context.Context, js jetstream.JetStream, have, want jetstream.St
 			have.Storage, have.Retention, want.Storage, want.Retention)
 	}
 	next := have
-	if !slices.Equal(have.Subjects, want.Subjects) {
-		next.Subjects = want.Subjects
-	}
-	if o.Replicas != 0 {
-		next.Replicas = o.Replicas
-	}
-	switch {
-	case want.Name == StreamLog && o.LogMaxAge != 0:
-		next.MaxAge = o.LogMaxAge
-	case strings.HasSuffix(want.Name, BucketSessions) && o.SessionMaxAge != 0:
-		next.MaxAge = o.SessionMaxAge
-	}
-	if want.Name == StreamLog && o.LogMaxBytes != 0 {
-		next.MaxBytes = o.LogMaxBytes
-	}
-	if slices.Equal(next.Subjects, have.Subjects) && next.Replicas == have.Replicas &&
-		next.MaxAge == have.MaxAge && next.MaxBytes == have.MaxBytes {
-		return nil
+	next.Replicas = orElse(o.Replicas, have.Replicas)
+	switch want.Name {
+	case StreamLog:
+		next.MaxAge = orElse(o.LogMaxAge, have.MaxAge)
+		next.MaxBytes = orElse(o.LogMaxBytes, have.MaxBytes)
+	case bucketPrefix + BucketSessions:
+		next.MaxAge = orElse(o.SessionMaxAge, have.MaxAge)
 	}
 	if next.MaxAge > 0 {
 		next.Duplicates = min(next.Duplicates, next.MaxAge)
 	}
+	same := slices.Equal(have.Subjects, want.Subjects)
+	if same && next.Replicas == have.Replicas && next.MaxAge == have.MaxAge && next.MaxBytes == have.MaxBytes {
+		return nil
+	}
+	next.Subjects = want.Subjects
 	_, err := js.UpdateStream(ctx, next)
 	return err
 }
