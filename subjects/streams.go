@@ -169,19 +169,21 @@ func withMaxAge(c jetstream.StreamConfig, age time.Duration) jetstream.StreamCon
 // ensure makes one stream be there. Losing a race against another process means
 // looking again.
 func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, o StreamOptions) error {
-	for {
-		stream, err := js.Stream(ctx, want.Name)
-		switch {
-		case err == nil:
+	const races = 10
+	var err error
+	for range races {
+		stream, lookErr := js.Stream(ctx, want.Name)
+		if lookErr == nil {
 			return adjust(ctx, js, stream.CachedInfo().Config, want, o)
-		case !errors.Is(err, jetstream.ErrStreamNotFound):
-			return err
 		}
-		_, err = js.CreateStream(ctx, want)
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		if !errors.Is(lookErr, jetstream.ErrStreamNotFound) {
+			return lookErr
+		}
+		if _, err = js.CreateStream(ctx, want); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
 	}
+	return err
 }
 
 // adjust brings a stream that exists to what is wanted, as far as it is asked for.
