@@ -1,0 +1,54 @@
+# The verbs of this repository. `make test` is what continuous integration runs.
+
+GO        ?= go
+FUZZTIME  ?= 20s
+LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BIN       := bin
+E2E       := edge/e2e
+
+.PHONY: up test test-go test-node lint fmt fuzz bench build clean
+
+up:
+	$(GO) run ./cmd/lexiflow up
+
+build:
+	$(GO) build -o $(BIN)/ ./cmd/lexiflow ./cmd/lexiload ./edge/conformance
+
+test: test-go test-node
+
+# The twin for systems without epoll must keep building.
+test-go:
+	$(GO) vet ./...
+	GOOS=darwin $(GO) build ./...
+	GOOS=windows $(GO) build ./...
+	$(GO) test -race ./...
+
+# The official clients, as a frontend would install them, against the real processes.
+test-node: $(E2E)/node_modules/.installed build
+	cd $(E2E) && LEXIFLOW_BIN=$(CURDIR)/$(BIN)/lexiflow CONFORMANCE_BIN=$(CURDIR)/$(BIN)/conformance npm test
+
+$(E2E)/node_modules/.installed: $(E2E)/package-lock.json
+	cd $(E2E) && npm ci --no-audit --no-fund
+	@touch $@
+
+lint:
+	$(GO) run $(LINT) run ./...
+
+fmt:
+	$(GO) run $(LINT) fmt ./...
+
+# Every fuzz target for FUZZTIME.
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+# The figures: edge in its own process, NATS in another, real connections. See cmd/lexiload.
+bench: build
+	cmd/lexiload/bench.sh $(BIN)
+
+clean:
+	rm -rf $(BIN) $(E2E)/node_modules
