@@ -6,8 +6,8 @@
 //   - Strictness. Input either is a packet or is refused with an [Error] that names why; the zero value of
 //     nothing is ever guessed. Everything that protocol revision 5 calls malformed is refused, and so is
 //     text that is not UTF-8: relayed to a room, it would make every browser there close its connection.
-//   - Bounded memory. Decoding an input of n bytes allocates at most 2n bytes and a small constant,
-//     whatever the input announces. JSON is checked without being built, nesting without recursion, and
+//   - Bounded memory. Decoding an input of n bytes allocates at most 2n bytes, and up to 128 for each
+//     message of it that belongs to a binary packet, whatever the input announces. JSON is checked without being built, nesting without recursion, and
 //     attachments are stored as they arrive, not as they are counted in the header.
 //   - No allocation for what is frequent: a plain event that arrives, an event appended to a buffer with room.
 //

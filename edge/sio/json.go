@@ -1,7 +1,9 @@
 package sio
 
 import (
-	"encoding/json"
+	"bytes"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -83,42 +85,54 @@ func AppendJSONString(dst []byte, s string) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
-// unquote returns what a valid JSON string spells.
+// unquote returns what a valid JSON string spells. Half a surrogate pair becomes U+FFFD.
 func unquote(raw []byte) string {
 	inner := raw[1 : len(raw)-1]
-	for _, c := range inner {
-		if c == '\\' {
-			var s string
-			if json.Unmarshal(raw, &s) != nil {
-				return ""
-			}
-			return s
-		}
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
 	}
-	return string(inner)
-}
-
-// equalString tells whether a valid JSON string spells want, which is ASCII or free of escapes in raw.
-func equalString(raw []byte, want string) bool {
-	inner := raw[1 : len(raw)-1]
-	for i := 0; i < len(want); i++ {
-		if len(inner) == 0 {
-			return false
+	var b strings.Builder
+	b.Grow(len(inner)) // an escape is never shorter than what it spells
+	for len(inner) > 0 {
+		if inner[0] == '\\' {
+			r, n := unescape(inner)
+			b.WriteRune(r)
+			inner = inner[n:]
+			continue
 		}
-		c, n := inner[0], 1
-		if c == '\\' {
-			c, n = unescape(inner)
+		n := bytes.IndexByte(inner, '\\')
+		if n < 0 {
+			n = len(inner)
 		}
-		if n == 0 || c != want[i] {
-			return false
-		}
+		b.Write(inner[:n])
 		inner = inner[n:]
 	}
-	return len(inner) == 0
+	return b.String()
 }
 
-// unescape reads one escape of a valid string that stands for an ASCII character; n is 0 for any other.
-func unescape(b []byte) (c byte, n int) {
+// equalString tells whether a valid JSON string spells want.
+func equalString(raw []byte, want string) bool {
+	inner := raw[1 : len(raw)-1]
+	for len(inner) > 0 && len(want) > 0 {
+		if inner[0] != '\\' {
+			if inner[0] != want[0] {
+				return false
+			}
+			inner, want = inner[1:], want[1:]
+			continue
+		}
+		spelt, n := unescape(inner)
+		wanted, m := utf8.DecodeRuneInString(want)
+		if spelt != wanted {
+			return false
+		}
+		inner, want = inner[n:], want[m:]
+	}
+	return len(inner) == len(want)
+}
+
+// unescape reads the escape that a valid string begins with.
+func unescape(b []byte) (r rune, n int) {
 	switch b[1] {
 	case 'b':
 		return '\b', 2
@@ -131,12 +145,26 @@ func unescape(b []byte) (c byte, n int) {
 	case 't':
 		return '\t', 2
 	case 'u':
-		if b[2] != '0' || b[3] != '0' || b[4] > '7' {
-			return 0, 0
+		r = unhex4(b[2:])
+		if !utf16.IsSurrogate(r) {
+			return r, 6
 		}
-		return unhex(b[4])<<4 | unhex(b[5]), 6
+		if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
+			if pair := utf16.DecodeRune(r, unhex4(b[8:])); pair != utf8.RuneError {
+				return pair, 12
+			}
+		}
+		return utf8.RuneError, 6
 	}
-	return b[1], 2 // " \ /
+	return rune(b[1]), 2 // " \ /
+}
+
+func unhex4(b []byte) rune {
+	var r rune
+	for _, c := range b[:4] {
+		r = r<<4 | rune(unhex(c))
+	}
+	return r
 }
 
 func unhex(c byte) byte {
