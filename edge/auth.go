@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -18,6 +19,7 @@ type identity struct {
 	user    string
 	scope   string
 	tokenID string
+	issued  time.Time // zero: unknown
 	expires time.Time // zero: never
 }
 
@@ -52,9 +54,15 @@ func (k *Keys) verify(token string) (*identity, error) {
 	if user == "" || len(user) > maxUser {
 		return nil, fmt.Errorf("the token's sub has %d bytes: 1 to %d are allowed", len(user), maxUser)
 	}
+	if strings.ContainsFunc(user, unicode.IsControl) || strings.TrimSpace(user) != user {
+		return nil, errors.New("the token's sub has control characters or white space around it")
+	}
 	id := &identity{user: strings.Clone(user), scope: strings.Clone(c.Scope), tokenID: strings.Clone(c.ID)}
 	if c.ExpiresAt != nil {
 		id.expires = c.ExpiresAt.Time
+	}
+	if c.IssuedAt != nil {
+		id.issued = c.IssuedAt.Time
 	}
 	return id, nil
 }

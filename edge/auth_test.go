@@ -62,6 +62,7 @@ func TestVerifySecret(t *testing.T) {
 		"type refresh":     {hs(jwt.MapClaims{"sub": "u1", "type": "refresh"}), "", "refresh"},
 		"nobody":           {hs(jwt.MapClaims{"exp": inAnHour()}), "", "sub has 0 bytes"},
 		"long user":        {hs(jwt.MapClaims{"sub": strings.Repeat("u", 129)}), "", "129 bytes"},
+		"line break":       {hs(jwt.MapClaims{"sub": "u1\r\nLex-User: admin"}), "", "control"},
 		"sub is a number":  {hs(jwt.MapClaims{"sub": 7}), "", "cannot be read"},
 		"other secret":     {sign(t, jwt.SigningMethodHS256, []byte("another secret, long enough"), jwt.MapClaims{"sub": "u1"}), "", "signature"},
 		"another HMAC":     {sign(t, jwt.SigningMethodHS512, []byte(testSecret), jwt.MapClaims{"sub": "u1"}), "", "signature or algorithm"},

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -111,25 +110,25 @@ func withoutLane(lanes []*lane, gone *lane) []*lane {
 // answer applies a reply: join, then ack, then events.
 func (s *Server) answer(in *incoming, m *nats.Msg, err error) {
 	if err == nil {
-		err = replyError(m)
+		err = subjects.ErrorOf(m)
 	}
 	if err != nil {
 		s.refuseCommand(in, err)
 		return
 	}
-	reply, err := parseReply(m)
+	reply, err := subjects.ParseReply(m)
 	if err != nil {
 		s.log.Error("reply is not understood", "event", in.name, "error", err)
 		s.refuseCommand(in, subjects.Errorf(subjects.CodeInternal, "the service's answer is not understood"))
 		return
 	}
 	s.metrics.commands.WithLabelValues("ok").Inc()
-	s.applyRooms(in.from, m.Header)
-	if len(reply.Ack) == 0 {
-		reply.Ack = acknowledged
+	if afterFirst, ok := subjects.Absorbed(in.name); ok && afterFirst {
+		in.from.absorbing.Store(true)
 	}
+	s.applyRooms(in.from, reply)
 	in.ack(reply.Ack)
-	s.emitAll(in.from, reply.Events)
+	in.from.emitAll(reply.Events)
 }
 
 // refuseCommand tells who asked. A client that wants no ack and whose service is away is not told: in
@@ -143,31 +142,9 @@ func (s *Server) refuseCommand(in *incoming, err error) {
 	in.refuse(refuse(code, subjects.MessageOf(err)))
 }
 
-// replyError is the error that a service put into its reply's headers, as NATS micro services do.
-func replyError(m *nats.Msg) error {
-	code := m.Header.Get("Nats-Service-Error-Code")
-	if code == "" {
-		return nil
-	}
-	return &subjects.Error{Code: subjects.Code(code), Message: m.Header.Get("Nats-Service-Error")}
-}
-
-// parseReply reads the two forms of a reply (subjects.Reply).
-func parseReply(m *nats.Msg) (reply subjects.Reply, err error) {
-	if m.Header.Get(subjects.HeaderEvents) != "" {
-		err = json.Unmarshal(m.Data, &reply)
-		return reply, err
-	}
-	if len(m.Data) > 0 && !json.Valid(m.Data) {
-		return reply, subjects.Errorf(subjects.CodeInternal, "a reply of %d bytes is not JSON", len(m.Data))
-	}
-	reply.Ack = m.Data
-	return reply, nil
-}
-
 // applyRooms joins and leaves what the service named. The room keeps the socket's namespace.
-func (s *Server) applyRooms(k *socket, header nats.Header) {
-	for _, name := range roomList(header, subjects.HeaderJoin) {
+func (s *Server) applyRooms(k *socket, reply subjects.Reply) {
+	for _, name := range reply.Join {
 		if k.count(roomService) >= s.limits.ServiceRooms {
 			s.metrics.refused("service_room_limit")
 			s.log.Warn("service joins refused: the socket is at its limit", "limit", s.limits.ServiceRooms)
@@ -175,30 +152,14 @@ func (s *Server) applyRooms(k *socket, header nats.Header) {
 		}
 		k.join(name, roomService)
 	}
-	for _, name := range roomList(header, subjects.HeaderLeave) {
+	for _, name := range reply.Leave {
 		k.leave(name, roomService)
 	}
 }
 
-// roomList reads "<kind>.<id>, <kind>.<id>". A name that no subject can have is left out.
-func roomList(header nats.Header, key string) (names []string) {
-	for list := range strings.SplitSeq(header.Get(key), ",") {
-		name := strings.TrimSpace(list)
-		if _, _, err := subjects.ParseRoom(name); err == nil {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// emitAll sends a reply's events to this socket alone. A payload that is not an object is left out: a
-// string would become the client's recovery offset.
-func (s *Server) emitAll(k *socket, events []subjects.Emit) {
+// emitAll sends a reply's events to this socket alone.
+func (k *socket) emitAll(events []subjects.Emit) {
 	for _, e := range events {
-		if !isObject(e.Data) || !subjects.ValidEvent(e.Event) {
-			s.metrics.refused("reply_event")
-			continue
-		}
 		k.emit(e.Event, e.Data)
 	}
 }

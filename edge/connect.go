@@ -1,9 +1,7 @@
 package edge
 
 import (
-	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/lexiflow/realtime/edge/engine"
@@ -38,6 +36,11 @@ func (c *client) connect(p sio.Packet) {
 	if err != nil {
 		c.server.throttle.failed(c.address, time.Now())
 		c.refuseConnect(n, refuse(subjects.CodeAuthFailed, "Authentication failed: "+err.Error()))
+		return
+	}
+	if c.server.revocations.covers(who) {
+		c.server.metrics.refused(reasonRevoked)
+		c.refuseConnect(n, refuse(subjects.CodeAuthFailed, "Authentication failed: the token is revoked"))
 		return
 	}
 	account, no := c.server.accounts.open(who.user, n, len(c.sockets) == 0)
@@ -109,9 +112,4 @@ func (k *socket) caller() subjects.Caller {
 	return subjects.Caller{
 		User: k.who.user, Socket: k.id.String(), Edge: k.client.server.options.Name, Scope: k.who.scope,
 	}
-}
-
-// isObject reports whether a CONNECT payload or an event's argument is a JSON object.
-func isObject(raw json.RawMessage) bool {
-	return strings.HasPrefix(strings.TrimLeft(string(raw[:min(len(raw), 8)]), " \t\r\n"), "{")
 }

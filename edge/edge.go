@@ -80,6 +80,7 @@ type Server struct {
 	greeters     *greeters
 	reader       *reader
 	roster       *roster
+	revocations  *revocations
 	dead         deadLetters
 	metrics      *metrics
 
@@ -107,7 +108,7 @@ func New(nc *nats.Conn, o Options) (*Server, error) {
 		options: o, limits: o.Limits, log: o.Logger.With("edge", o.Name), nc: nc, js: js,
 		packetLimits: sio.Limits{MaxAttachments: o.Limits.Attachments, MaxBytes: o.Limits.MaxPayload},
 		hub:          newHub(), accounts: newAccounts(o.Limits), throttle: newThrottle(o.Limits.FailuresPerMinute),
-		greeters: &greeters{}, reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound),
+		greeters: &greeters{}, revocations: newRevocations(), reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound),
 	}
 	s.roster = newRoster(nc, s.hub, o.Name, s.log)
 	if s.requests, err = newRequests(nc); err != nil {
@@ -169,8 +170,13 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		_ = l.Close()
 		return fmt.Errorf("edge: %w", err)
 	}
-	s.following.Store(true)
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
+	defer stop()
+	if err := s.watchRevocations(work); err != nil {
+		_ = l.Close()
+		return fmt.Errorf("edge: %w", err)
+	}
+	s.following.Store(true)
 	var group sync.WaitGroup
 	group.Go(func() { s.fanOut(work) })
 	group.Go(func() { s.sweep(work) })
@@ -214,4 +220,3 @@ func (s *Server) sweep(ctx context.Context) {
 		}
 	}
 }
-

@@ -36,6 +36,9 @@ func (s *Server) deliver(d *delivery, scratch []ns) {
 		return
 	}
 	event := route.Event()
+	if event == accessChanged {
+		return // who may enter is no news for those who are in
+	}
 	if !startsObject(d.payload) {
 		s.deadLetter(d, "not-an-object", "the payload is not a JSON object")
 		return
@@ -50,6 +53,9 @@ func (s *Server) deliver(d *delivery, scratch []ns) {
 	}
 	s.metrics.delivered(d.class, m.sent)
 }
+
+// accessChanged carries whole access lists, which only services and edges may read (design 3, Access).
+const accessChanged = "access:changed"
 
 // message is one event while it is sent: its payload is completed once and framed once per namespace.
 type message struct {

@@ -90,17 +90,17 @@ func (g *greeting) answer(m *nats.Msg, err error) (more time.Duration) {
 }
 
 func (g *greeting) apply(m *nats.Msg) {
-	if err := replyError(m); err != nil {
+	if err := subjects.ErrorOf(m); err != nil {
 		g.s.log.Warn("hello refused by a service", "namespace", g.k.ns.String(), "code", subjects.CodeOf(err))
 		return
 	}
-	reply, err := parseReply(m)
+	reply, err := subjects.ParseReply(m)
 	if err != nil {
 		g.s.log.Error("hello is not understood", "namespace", g.k.ns.String(), "error", err)
 		return
 	}
-	g.s.applyRooms(g.k, m.Header)
-	g.s.emitAll(g.k, reply.Events)
+	g.s.applyRooms(g.k, reply)
+	g.k.emitAll(reply.Events)
 }
 
 func (g *greeting) complete() {

@@ -116,7 +116,7 @@ func (s *Server) dispatch(in *incoming) {
 		in.ack(acknowledged)
 		in.from.emit("pong", mustJSON(timestamped{iso(time.Now())}))
 	default:
-		if afterFirst, ok := subjects.Absorbed(in.name); ok && (!afterFirst || in.from.absorbing) {
+		if afterFirst, ok := subjects.Absorbed(in.name); ok && (!afterFirst || in.from.absorbing.Load()) {
 			in.ack(acknowledged)
 			return
 		}

@@ -32,9 +32,9 @@ type socket struct {
 	bucket      *rate.Limiter // nil until the first event
 	cheapBucket *rate.Limiter
 	lastRefused time.Time // of RATE_LIMIT_EXCEEDED: at most one error event a second
-	absorbing   bool      // a service has taken its first heartbeat
 
-	lastEvent atomic.Int64 // Unix ms of its last rate-limited event; read by health
+	lastEvent atomic.Int64 // Unix ms of its last event; read by health
+	absorbing atomic.Bool  // a service has taken its first heartbeat
 
 	mu sync.Mutex
 	// Guarded by mu.

@@ -1,0 +1,133 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lexiflow/realtime/edge/engine"
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// revocations are the tokens and users that must not be served although their signature is good
+// (contract 8, B7): a copy of the bucket REVOKED, kept by a watcher, so that a CONNECT asks nobody.
+// Keys are jti.<escaped id> and user.<escaped id>. Methods may be called concurrently.
+type revocations struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	keys map[string]revocation
+}
+
+// revocation is a key's value; an empty one revokes without an end.
+type revocation struct {
+	// Before spares tokens that were issued at or after this time (Unix seconds), so that a user who
+	// was thrown out can log in again. 0 spares none.
+	Before int64 `json:"before"`
+}
+
+func newRevocations() *revocations { return &revocations{keys: make(map[string]revocation)} }
+
+// covers reports whether an identity is revoked.
+func (r *revocations) covers(who *identity) bool {
+	user, token := revokedKeys(who)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.keys) == 0 {
+		return false
+	}
+	return r.matches(user, who) || r.matches(token, who)
+}
+
+// matches needs mu.
+func (r *revocations) matches(key string, who *identity) bool {
+	rule, ok := r.keys[key]
+	return ok && (rule.Before == 0 || who.issued.Unix() < rule.Before)
+}
+
+// revokedKeys are the bucket's keys for an identity; a token without an id has no key.
+func revokedKeys(who *identity) (user, token string) {
+	if id, err := subjects.Escape(who.user); err == nil {
+		user = "user." + id
+	}
+	if id, err := subjects.Escape(who.tokenID); err == nil {
+		token = "jti." + id
+	}
+	return user, token
+}
+
+// note takes over one entry of the bucket.
+func (r *revocations) note(entry jetstream.KeyValueEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entry.Operation() != jetstream.KeyValuePut {
+		delete(r.keys, entry.Key())
+		return
+	}
+	var rule revocation
+	// What is not understood revokes without an end: the safe side.
+	_ = json.Unmarshal(entry.Value(), &rule)
+	r.keys[entry.Key()] = rule
+}
+
+// watchRevocations loads the bucket before it returns and follows it until ctx ends.
+func (s *Server) watchRevocations(ctx context.Context) error {
+	bucket, err := s.js.KeyValue(ctx, subjects.BucketRevoked)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", subjects.BucketRevoked, err)
+	}
+	watcher, err := bucket.WatchAll(ctx)
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", subjects.BucketRevoked, err)
+	}
+	loaded := make(chan struct{})
+	go s.followRevocations(watcher, loaded)
+	select {
+	case <-loaded:
+		return nil
+	case <-time.After(5 * time.Second):
+		return fmt.Errorf("bucket %s is not read within 5 s", subjects.BucketRevoked)
+	}
+}
+
+// followRevocations ends with the watcher's context.
+func (s *Server) followRevocations(watcher jetstream.KeyWatcher, loaded chan<- struct{}) {
+	current := false
+	for entry := range watcher.Updates() {
+		if entry == nil { // all that was there
+			current = true
+			close(loaded)
+			continue
+		}
+		s.revocations.note(entry)
+		if current && entry.Operation() == jetstream.KeyValuePut {
+			s.evictRevoked(entry.Key())
+		}
+	}
+}
+
+// evictRevoked closes the transports of whom a new entry covers. The client comes back by itself and
+// is then refused for good.
+func (s *Server) evictRevoked(key string) {
+	evict := func(k *socket) {
+		if s.revocations.covers(k.who) {
+			s.metrics.refused(reasonRevoked)
+			k.client.session.Close(engine.ReasonKicked)
+		}
+	}
+	if strings.HasPrefix(key, "user.") {
+		for n := range nsCount {
+			s.hub.with(roomKey{n, key}, func(members []*socket) {
+				for _, k := range members {
+					evict(k)
+				}
+			})
+		}
+		return
+	}
+	s.hub.eachSocket(evict)
+}
