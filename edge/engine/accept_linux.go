@@ -23,7 +23,7 @@ func (p *poller) accept(l *net.TCPListener) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	p.mu.Lock()
 	if p.stopped {
 		p.mu.Unlock()
@@ -78,9 +78,9 @@ func (p *poller) stopAccepting() {
 func remoteOf(from unix.Sockaddr) string {
 	switch a := from.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String() //nolint:gosec // a port
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)).String() //nolint:gosec // a port
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)).String()
 	}
 	return ""
 }
@@ -88,7 +88,7 @@ func remoteOf(from unix.Sockaddr) string {
 // add gives an accepted descriptor to a loop, to read its request head.
 func (p *poller) add(fd int, remote string) {
 	l := p.loops[int(p.next.Add(1))%len(p.loops)]
-	c := &conn{loop: l, fd: int32(fd), remote: remote} //nolint:gosec // a descriptor
+	c := &conn{loop: l, fd: int32(fd), remote: remote}
 	c.setDeadline(p.engine.options.HandshakeTimeout)
 	p.open.Add(1)
 	// From here on the loop owns it.
@@ -124,7 +124,7 @@ func (p *poller) adopt(nc net.Conn, s *Session, r *Request, first bool, early []
 	}
 	_ = nc.Close()
 	l := p.loops[int(p.next.Add(1))%len(p.loops)]
-	c := &conn{loop: l, fd: int32(fd), remote: s.remote} //nolint:gosec // a descriptor
+	c := &conn{loop: l, fd: int32(fd), remote: s.remote}
 	p.open.Add(1)
 	p.table.set(fd, c)
 	l.post(task{c: c, kind: taskAdopt, adopt: &adoption{s: s, r: r, first: first, early: early}})
@@ -152,7 +152,6 @@ type headReader struct {
 	in      bytes.Reader
 	out     bytes.Buffer
 	request Request
-	remote  string
 	session *Session
 	first   bool
 	refused *Refusal
@@ -176,10 +175,10 @@ func (h *headReader) Write(b []byte) (int, error) { return h.out.Write(b) }
 // read takes bytes of a head and acts when it is whole.
 func (h *headReader) read(c *conn, data []byte) {
 	seen := 0
-	if c.partial != nil { // where a WebSocket keeps half a message, half a head is kept before
-		seen = max(len(c.partial.data)-3, 0)
-		c.partial.data = append(c.partial.data, data...)
-		data = c.partial.data
+	if c.input.part != nil { // where a WebSocket keeps half a message, half a head is kept before
+		seen = max(len(c.input.part.data)-3, 0)
+		c.input.part.data = append(c.input.part.data, data...)
+		data = c.input.part.data
 	}
 	if n := min(len(data), len(h.line)); !bytes.Equal(data[:n], h.line[:n]) {
 		h.handOff(c, data)
@@ -187,8 +186,8 @@ func (h *headReader) read(c *conn, data []byte) {
 	}
 	end := bytes.Index(data[seen:], []byte("\r\n\r\n"))
 	if end += seen; end < seen && len(data) <= maxHead {
-		if c.partial == nil {
-			c.partial = &partial{data: bytes.Clone(data)}
+		if c.input.part == nil {
+			c.input.part = &partial{data: bytes.Clone(data)}
 		}
 		return
 	}
@@ -202,7 +201,7 @@ func (h *headReader) read(c *conn, data []byte) {
 		h.handOff(c, data)
 		return
 	}
-	c.partial = nil
+	c.input.part = nil
 	h.upgrade(c, head, early)
 }
 
@@ -284,12 +283,12 @@ func (h *headReader) onUpgrade() (ws.HandshakeHeader, error) {
 // handOff makes the connection a net.Conn that begins with what was read already.
 func (h *headReader) handOff(c *conn, data []byte) {
 	prefix := bytes.Clone(data)
-	file := os.NewFile(uintptr(c.fd), "") //nolint:gosec // a descriptor
+	file := os.NewFile(uintptr(c.fd), "")
 	_ = c.loop.control(unix.EPOLL_CTL_DEL, int(c.fd), 0)
 	c.loop.poller.table.set(int(c.fd), nil)
 	c.loop.poller.open.Add(-1)
 	c.setDeadline(0)
-	c.state, c.partial = stateDead, nil
+	c.state, c.input.part = stateDead, nil
 	nc, err := net.FileConn(file)
 	_ = file.Close()
 	if err != nil {
@@ -326,7 +325,7 @@ func (c *replayConn) Read(b []byte) (int, error) {
 func (c *conn) answer(response []byte) {
 	_, _ = writeBytes(int(c.fd), response) // the peer may be gone
 	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
-	c.state, c.partial = stateLinger, nil
+	c.state, c.input.part = stateLinger, nil
 	c.setDeadline(lingerTime)
 }
 

@@ -228,7 +228,7 @@ func (c *conn) end(code uint16, abrupt bool) {
 	}
 	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
 	c.state = stateLinger
-	c.partial = nil
+	c.input.part = nil
 	c.setDeadline(lingerTime)
 }
 
@@ -238,7 +238,7 @@ func (c *conn) kill(reset bool) {
 		return
 	}
 	c.setDeadline(0)
-	c.state, c.partial = stateDead, nil
+	c.state, c.input.part = stateDead, nil
 	c.abrupt = c.abrupt || reset
 	if s := c.session; s != nil && c.role == roleCarrier {
 		s.mu.Lock()

@@ -90,9 +90,9 @@ func appendHeader(dst []byte, op byte, payload int) []byte {
 	case 2:
 		return append(dst, byte(payload))
 	case 4:
-		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(payload)) //nolint:gosec // bounded by headerSize
+		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(payload))
 	default:
-		return binary.BigEndian.AppendUint64(append(dst, 127), uint64(payload)) //nolint:gosec // a length
+		return binary.BigEndian.AppendUint64(append(dst, 127), uint64(payload))
 	}
 }
 
@@ -105,7 +105,7 @@ func (f *Frame) appendPolling(body []byte) []byte {
 		case 126:
 			head, size = 4, int(binary.BigEndian.Uint16(rest[2:]))
 		case 127:
-			head, size = 10, int(binary.BigEndian.Uint64(rest[2:])) //nolint:gosec // written by appendHeader
+			head, size = 10, int(binary.BigEndian.Uint64(rest[2:]))
 		}
 		data := rest[head : head+size]
 		rest = rest[head+size:]

@@ -35,6 +35,9 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, refused := e.check(request, upgrade)
 	switch {
 	case refused != nil:
+		if upgrade {
+			w.Header().Set("Connection", "close") // a WebSocket client expects nothing more
+		}
 		writeRefusal(w, refused)
 	case upgrade:
 		e.hijack(w, r, request, s)
@@ -151,6 +154,9 @@ func (e *Engine) hijack(w http.ResponseWriter, r *http.Request, request *Request
 	nc, rw, _, err := ws.HTTPUpgrader{}.Upgrade(r, w)
 	if err != nil { // answered by the upgrader
 		e.counters.refused[refusedRequest].Add(1)
+		if nc != nil {
+			_ = nc.Close()
+		}
 		if first {
 			e.ended()
 		}

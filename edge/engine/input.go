@@ -49,7 +49,7 @@ type sink interface {
 // input turns the bytes of one client into messages and control frames. It parses and unmasks in
 // place; only what a read cut in two is copied, into a partial that exists as long as it is needed.
 // However the same bytes are cut, the same messages come out.
-type input struct{ *partial }
+type input struct{ part *partial }
 
 // partial is what is known of a frame or message that has not ended yet.
 type partial struct {
@@ -124,7 +124,7 @@ func parseHead(b []byte) (h frameHead, n int, code uint16) {
 // limit bounds a message in bytes.
 func (in *input) feed(data []byte, limit int, to sink) uint16 {
 	for len(data) > 0 {
-		if in.partial != nil && in.inFrame {
+		if in.part != nil && in.part.inFrame {
 			rest, code, more := in.payload(data, to)
 			if code != 0 || !more {
 				return code
@@ -166,22 +166,22 @@ func (in *input) feed(data []byte, limit int, to sink) uint16 {
 // header reads the next frame's header from what was kept and from data. rest is what follows it in
 // data, nil when the header is not complete yet.
 func (in *input) header(data []byte) (h frameHead, rest []byte, code uint16) {
-	if in.partial == nil || in.headSize == 0 {
+	if in.part == nil || in.part.headSize == 0 {
 		h, n, code := parseHead(data)
 		if n == 0 && code == 0 {
 			in.ensure()
-			in.headSize = copy(in.head[:], data)
+			in.part.headSize = copy(in.part.head[:], data)
 			return h, nil, 0
 		}
 		return h, data[n:len(data):len(data)], code
 	}
-	had := in.headSize
-	in.headSize += copy(in.head[had:], data)
-	h, n, code := parseHead(in.head[:in.headSize])
+	had := in.part.headSize
+	in.part.headSize += copy(in.part.head[had:], data)
+	h, n, code := parseHead(in.part.head[:in.part.headSize])
 	if n == 0 {
 		return h, nil, code
 	}
-	in.headSize = 0
+	in.part.headSize = 0
 	in.release()
 	return h, data[n-had : len(data) : len(data)], code
 }
@@ -191,14 +191,14 @@ func (in *input) admit(h frameHead, limit int) uint16 {
 	if h.isControl() {
 		return 0
 	}
-	inMessage := in.partial != nil && in.op != 0
+	inMessage := in.part != nil && in.part.op != 0
 	if inMessage != (h.op == opContinuation) {
 		return codeProtocolError
 	}
 	total := h.size
 	if inMessage {
-		total += len(in.data)
-		if in.fragments > freeFragments+len(in.data)/fragmentBytes {
+		total += len(in.part.data)
+		if in.part.fragments > freeFragments+len(in.part.data)/fragmentBytes {
 			return codeTooLarge
 		}
 	}
@@ -211,27 +211,27 @@ func (in *input) admit(h frameHead, limit int) uint16 {
 // start notes a frame whose payload cannot be used in place.
 func (in *input) start(h frameHead) {
 	in.ensure()
-	in.frame, in.inFrame, in.got = h, true, 0
+	in.part.frame, in.part.inFrame, in.part.got = h, true, 0
 	if !h.isControl() {
-		in.fragments++
+		in.part.fragments++
 		if h.op != opContinuation {
-			in.op = h.op
+			in.part.op = h.op
 		}
 	}
 }
 
 // payload consumes the bytes of data that belong to the frame that is arriving.
 func (in *input) payload(data []byte, to sink) (rest []byte, code uint16, more bool) {
-	n := min(in.frame.size-in.got, len(data))
+	n := min(in.part.frame.size-in.part.got, len(data))
 	body := data[:n]
-	unmask(body, in.frame.mask, in.got)
-	if in.frame.isControl() {
-		copy(in.control[in.got:], body)
+	unmask(body, in.part.frame.mask, in.part.got)
+	if in.part.frame.isControl() {
+		copy(in.part.control[in.part.got:], body)
 	} else {
-		in.data = append(in.data, body...)
+		in.part.data = append(in.part.data, body...)
 	}
-	in.got += n
-	if in.got < in.frame.size {
+	in.part.got += n
+	if in.part.got < in.part.frame.size {
 		return nil, 0, true
 	}
 	code, more = in.finish(to)
@@ -240,7 +240,7 @@ func (in *input) payload(data []byte, to sink) (rest []byte, code uint16, more b
 
 // finish ends the frame that has arrived, and with its last frame the message.
 func (in *input) finish(to sink) (code uint16, more bool) {
-	p := in.partial
+	p := in.part
 	p.inFrame = false
 	if p.frame.isControl() {
 		body := p.control
@@ -270,15 +270,15 @@ func deliver(op byte, data []byte, to sink) (code uint16, more bool) {
 func unmask(data []byte, mask [4]byte, at int) { ws.Cipher(data, mask, at) }
 
 func (in *input) ensure() {
-	if in.partial == nil {
-		in.partial = new(partial)
+	if in.part == nil {
+		in.part = new(partial)
 	}
 }
 
 // release drops the partial when nothing is unfinished, so that an idle connection holds none.
 func (in *input) release() {
-	if p := in.partial; !p.inFrame && p.op == 0 && p.headSize == 0 {
-		in.partial = nil
+	if p := in.part; !p.inFrame && p.op == 0 && p.headSize == 0 {
+		in.part = nil
 	}
 }
 

@@ -92,7 +92,7 @@ func newLoop(p *poller) (*loop, error) {
 		return nil, fmt.Errorf("set the epoll descriptor non-blocking: %w", err)
 	}
 	l := &loop{
-		poller: p, epfd: epfd, wakeFD: wakeFD, file: os.NewFile(uintptr(epfd), "epoll"), //nolint:gosec // a descriptor
+		poller: p, epfd: epfd, wakeFD: wakeFD, file: os.NewFile(uintptr(epfd), "epoll"),
 		buf: make([]byte, readBuffer), events: make([]unix.EpollEvent, eventBatch), ended: make(chan struct{}),
 	}
 	l.waitFn = l.wait
@@ -118,7 +118,7 @@ func (l *loop) free() {
 
 // control changes what epoll watches of a descriptor.
 func (l *loop) control(op, fd int, events uint32) error {
-	return unix.EpollCtl(l.epfd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}) //nolint:gosec // a descriptor
+	return unix.EpollCtl(l.epfd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
 // wait takes the events that are there, without blocking. Go's poller watches the epoll descriptor

@@ -14,7 +14,7 @@ const (
 // peer is the reading side of a WebSocket, the same for both modes. It is owned by the goroutine
 // that reads.
 type peer struct {
-	input
+	input   input
 	session *Session
 	role    role
 	begun   bool   // within Session.begin and end
@@ -34,7 +34,7 @@ func (p *peer) received(l link, to sink, data []byte) (more, flush bool) {
 			data = nil
 		}
 	}
-	if code := p.feed(data, e.options.MaxPayload, to); code != 0 {
+	if code := p.input.feed(data, e.options.MaxPayload, to); code != 0 {
 		p.fail(code, reasonOf(code))
 	}
 	if p.begun {

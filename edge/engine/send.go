@@ -53,7 +53,7 @@ func (s *Session) yield(f *Frame) bool {
 		if len(s.queue.list) > 0 {
 			n := s.queue.remove(func(old *Frame) bool { return old.class == Gauge && old.key == f.key })
 			if n > 0 {
-				c.dropped[dropReplaced].Add(uint64(n)) //nolint:gosec // a count
+				c.dropped[dropReplaced].Add(uint64(n))
 			}
 		}
 	case Passing:
@@ -77,7 +77,7 @@ func (s *Session) room(frames, bytes int) bool {
 		return true
 	}
 	n := s.queue.remove(func(old *Frame) bool { return old.class == Passing })
-	s.engine.counters.dropped[dropEvicted].Add(uint64(n)) //nolint:gosec // a count
+	s.engine.counters.dropped[dropEvicted].Add(uint64(n))
 	return !full()
 }
 
@@ -117,8 +117,8 @@ func (s *Session) wrote(l link, list []*Frame, sent, n int, err error) {
 	c, total := &s.engine.counters, len(list)
 	done := s.queue.wrote(list, sent, n)
 	c.writes.Add(1)
-	c.framesOut.Add(uint64(done)) //nolint:gosec // a count
-	c.bytesOut.Add(uint64(n))     //nolint:gosec // a count
+	c.framesOut.Add(uint64(done))
+	c.bytesOut.Add(uint64(n))
 	switch {
 	case err != nil:
 		s.close(ReasonTransportError)

@@ -84,7 +84,7 @@ func (w *wheel) cancel(t *timer) {
 func (w *wheel) link(t *timer, at int64) {
 	due := (at + w.tick - 1) / w.tick
 	due = min(max(due, w.done+1), w.done+wheelSlots-1)
-	t.at, t.slot, t.linked = at, int16(due%wheelSlots), true //nolint:gosec // below wheelSlots
+	t.at, t.slot, t.linked = at, int16(due%wheelSlots), true
 	head := &w.slots[t.slot]
 	t.next, t.prev = *head, nil
 	if t.next != nil {
