@@ -63,7 +63,9 @@ func newRecorder() *recorder {
 }
 
 func (h *recorder) Open(s *Session, r *Request) {
-	s.Established()
+	if r.Query.Get("silent") == "" {
+		s.Established()
+	}
 	if h.open != nil {
 		h.open(s, r)
 	}

@@ -69,12 +69,12 @@ func (p *polling) give(a *answer) {
 // end tells the held GET, or keeps the news for the next. Called with the session's mu held, when it
 // begins to close.
 func (p *polling) end(s *Session) {
-	last, linger := tailClose, closeTail
+	last, linger := tailClose, time.Duration(0)
 	switch s.reason {
 	case ReasonTransportClose:
 		last, linger = tailNoop, noopTail
-	case ReasonTransportError, ReasonPingTimeout, ReasonParseError:
-		linger = 0
+	case ReasonSlowReader, ReasonConnectTimeout, ReasonServerClose, ReasonDrain, ReasonKicked:
+		linger = closeTail
 	}
 	switch {
 	case p.get != nil:
@@ -242,25 +242,30 @@ func (s *Session) body(w http.ResponseWriter, r *http.Request) ([]byte, *answer)
 		return nil, &answer{status: http.StatusBadRequest}
 	}
 	if r.ContentLength > int64(o.MaxPayload) {
-		return nil, s.tooLarge()
+		return nil, s.tooLarge(w)
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(o.HandshakeTimeout)) // a ResponseWriter without deadlines has its own rules
 	body, err := io.ReadAll(io.LimitReader(r.Body, int64(o.MaxPayload)+1))
-	_ = control.SetReadDeadline(time.Time{})
 	if err != nil {
 		s.Close(ReasonTransportError)
+		unread(w)
 		return nil, &answer{status: http.StatusBadRequest}
 	}
 	s.engine.counters.bytesIn.Add(uint64(len(body)))
 	if len(body) > o.MaxPayload {
-		return nil, s.tooLarge()
+		return nil, s.tooLarge(w)
 	}
+	_ = control.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
 // tooLarge refuses a POST; the session stays, as in the reference.
-func (s *Session) tooLarge() *answer {
+func (s *Session) tooLarge(w http.ResponseWriter) *answer {
+	unread(w)
 	s.engine.counters.refused[refusedBodyTooLarge].Add(1)
 	return &answer{status: http.StatusRequestEntityTooLarge}
 }
+
+// unread ends the connection after the answer: net/http would else wait for the rest of the body.
+func unread(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
