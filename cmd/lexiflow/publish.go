@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"github.com/lexiflow/realtime/subjects"
+)
+
+func (a *app) publishCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "publish KIND ID EVENT [JSON|-]",
+		Short: "Publish one event",
+		Long: `Publish one event, as a microservice would. "-" reads the JSON from stdin; without it the
+payload is {}. Once the log has stored the event, its subject and sequence are printed.
+
+  lexiflow publish case 123 document:uploaded '{"documentId":"d1","fileName":"brief.pdf"}'
+  lexiflow publish all all system:alert '{"title":"Maintenance at noon"}'
+
+KIND is case, user, conversation, dashboard, presence, team, room, metric or all (with the id all).`,
+		Args: words(3, 4),
+	}
+	c := a.configure(cmd, inPublish)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.publish(cmd.Context(), c, args) }
+	return cmd
+}
+
+func (a *app) publish(ctx context.Context, c *config, args []string) error {
+	if err := c.checkTogether(); err != nil {
+		return err
+	}
+	if !subjects.Kind(args[0]).Valid() {
+		return usagef("kind %q: case, user, conversation, dashboard, presence, team, room, metric or all is allowed", args[0])
+	}
+	event := subjects.Subject{Class: c.class, Kind: subjects.Kind(args[0]), ID: args[1], Event: args[2]}
+	subject, err := subjects.Build(event)
+	if err != nil {
+		return &usageError{err}
+	}
+	payload := "{}"
+	if len(args) == 4 {
+		if payload, err = a.argument(args[3]); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	nc, err := subjects.Connect(ctx, c.connectOptions(slog.New(slog.DiscardHandler), "lexiflow publish"))
+	if err != nil {
+		return c.notReached(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	sequence, err := subjects.NewPublisher(nc, js).Publish(ctx, event, []byte(payload))
+	switch subjects.CodeOf(err) {
+	case "":
+	case subjects.CodeInvalidInput, subjects.CodeInvalidEvent, subjects.CodeMessageTooLarge:
+		return &usageError{err}
+	default:
+		return err
+	}
+	if sequence == 0 {
+		_, err = fmt.Fprintln(a.out, subject)
+		return errors.Join(err, nc.FlushWithContext(ctx))
+	}
+	_, err = fmt.Fprintln(a.out, subject, sequence)
+	return err
+}
+
+// notReached says what to do when no server answered in time.
+func (c *config) notReached(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("--nats %s does not answer within %v: is \"lexiflow up\" or \"lexiflow nats\" running?", redact(c.natsURL), c.timeout)
+	}
+	return err
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lexiflow/realtime/edge"
+)
+
+func (a *app) upCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything in one process, with a page to watch it",
+		Long: `Run everything in one process: an embedded NATS server with JetStream and one edge, with a
+page on which to watch events arrive.
+
+Without a key for tokens it makes a secret and keeps it in its data folder, so that the demo
+token it prints survives a restart.`,
+		Args: words(0, 0),
+	}
+	c := a.configure(cmd, inUp)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runUp(cmd.Context(), c) }
+	return cmd
+}
+
+const (
+	demoUser  = "demo"
+	demoValid = 7 * 24 * time.Hour
+)
+
+func (a *app) runUp(ctx context.Context, c *config) error {
+	if err := c.checkKeys(true); err != nil {
+		return err
+	}
+	log := a.logger(c)
+	l, err := listen(ctx, "listen", c.listen) // first, because it is what most often is in use
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }() // the edge has closed it, unless it never served
+	server, nc, err := startNATS(ctx, c, log)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	defer server.Close()
+	defer nc.Close()
+	keys, d, err := a.demo(ctx, c, l.Addr(), server.Addr(), log)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	g, o := newGroup(ctx), newOps()
+	if err := o.addTo(g, c.opsListen, log); err != nil {
+		return err
+	}
+	gateway, err := edge.New(nc, c.edgeOptions(keys, page(d), log, o.registry))
+	if err != nil {
+		g.stop()
+		return errors.Join(err, g.wait(stopPatience))
+	}
+	o.answer(gateway.Ops())
+	g.add("edge", func(ctx context.Context) error { return drained(gateway.Run(ctx, l), nc) })
+	d.print(a.out, c.dataDir)
+	return g.wait(c.draining + stopPatience)
+}
+
+// stopped takes an error for a clean end when it only says that the process was told to stop.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// demo is what a new user gets: where things are, and a token where one can be made.
+type demo struct {
+	url, natsURL string
+	program      string // how to call this program
+	token        string // "" with a public key: only its owner can sign
+	expires      time.Time
+	local        bool // the listener is loopback, so the page may have the token
+}
+
+// demo loads the keys, and makes a secret where none is given.
+func (a *app) demo(ctx context.Context, c *config, public, bus net.Addr, log *slog.Logger) (*edge.Keys, *demo, error) {
+	d := &demo{
+		url: "http://" + reachable(public), natsURL: "nats://" + reachable(bus), program: a.tryIt(),
+		expires: time.Now().Add(demoValid), local: loopback(public),
+	}
+	if c.jwtKeyFile == "" && c.jwksURL == "" {
+		var err error
+		if c.jwtSecret == "" {
+			if c.jwtSecret, err = keepSecret(c.dataDir); err != nil {
+				return nil, nil, err
+			}
+		}
+		claims := c.claims()
+		claims.Subject, claims.Scope, claims.Type = demoUser, "case:*", "access"
+		if d.token, err = mint(c.jwtSecret, claims, time.Now(), demoValid); err != nil {
+			return nil, nil, err
+		}
+	}
+	keys, err := c.loadKeys(ctx, log)
+	return keys, d, err
+}
+
+func loopback(address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// publishLine is the command to try first.
+func (d *demo) publishLine() string {
+	line := d.program + " publish case 123 document:uploaded '{\"documentId\":\"d1\",\"fileName\":\"brief.pdf\"}'"
+	if d.natsURL != "nats://127.0.0.1:4222" {
+		line += " --nats " + d.natsURL
+	}
+	return line
+}
+
+// print is what up says on stdout once it serves.
+func (d *demo) print(w io.Writer, dataDir string) {
+	if base, err := os.Getwd(); err == nil && dataDir == "lexiflow-data" {
+		dataDir = base + "/" + dataDir
+	}
+	token := d.token
+	if token == "" {
+		token = "<a token signed by your issuer>"
+	}
+	_, _ = fmt.Fprintf(w, `
+  LexiFlow Realtime is up.
+
+  page       %s/
+  socket.io  %s  (namespaces /events /notifications /dashboard /messaging)
+  nats       %s
+  data       %s
+
+  Open the page, then publish an event from a second terminal:
+
+    %s
+
+  The same in a browser or Node, with socket.io-client:
+
+    const socket = io("%s/events", { auth: { token } });
+    socket.on("document:uploaded", (document) => console.log(document));
+    socket.emit("subscribe:case", { caseId: "123" });
+
+  Demo token: %s
+
+    %s
+
+`, d.url, d.url, d.natsURL, dataDir, d.publishLine(), d.url, d.about(), token) // a closed stdout hinders nobody
+}
+
+// about says what the demo token is good for.
+func (d *demo) about() string {
+	if d.token == "" {
+		return "none, because only the owner of the private key can sign one"
+	}
+	return fmt.Sprintf("user %s, every case, until %s", demoUser, d.expires.Format("2 January 2006"))
+}
