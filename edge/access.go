@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lexiflow/realtime/subjects"
@@ -47,6 +48,17 @@ func (m AccessMode) mayEnter(who *identity, kind subjects.Kind, id string) bool 
 		return m == AccessOpen || hasScope(who.scope, string(kind), id)
 	}
 	return false
+}
+
+// accessList is who may enter one room: the whole state, as access:changed announces it.
+type accessList subjects.AccessChangedEvent
+
+// admits lets the list and the token's scope decide together: deny beats allow, from wherever.
+func (l accessList) admits(who *identity, kind subjects.Kind, id string) bool {
+	if slices.Contains(l.Deny, who.user) {
+		return false
+	}
+	return slices.Contains(l.Allow, who.user) || hasScope(who.scope, string(kind), id)
 }
 
 // hasScope looks for "kind:id" or "kind:*" among the space-separated words of a scope claim (RFC 8693,

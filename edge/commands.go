@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bytes"
 	"strings"
 	"time"
 
@@ -13,49 +12,11 @@ import (
 // Every client event that the edge does not answer itself is a request on cmd.<event>, whose reply is
 // the ack. The service decides: it may join or leave the socket, and add events for it alone.
 
-// lane is one socket's commands with the same first token: one at a time, in the order in which they
-// were sent, so that "mark read" cannot overtake "mark all read".
-type lane struct {
-	token   string
-	waiting []incoming
-}
-
-const maxLane = 64 // commands that may wait in one lane
-
-// forward sends a command, or lets it wait for the one before it.
+// forward sends a command when the socket's commands with the same first token before it are answered,
+// so that "mark read" cannot overtake "mark all read".
 func (s *Server) forward(in *incoming) {
 	token, _, _ := strings.Cut(in.name, ":")
-	k := in.from
-	k.mu.Lock()
-	l := k.lane(token)
-	if l == nil {
-		k.lanes = append(k.lanes, &lane{token: token})
-		k.mu.Unlock()
-		s.ask(*in, token)
-		return
-	}
-	full := len(l.waiting) >= maxLane
-	if !full {
-		waiting := *in
-		waiting.body = bytes.Clone(in.body)
-		l.waiting = append(l.waiting, waiting)
-	}
-	k.mu.Unlock()
-	if full {
-		r := refuse(subjects.CodeRateLimit, "too many commands wait for an answer")
-		r.retryAfter = 1
-		in.refuse(r)
-	}
-}
-
-// lane needs mu.
-func (k *socket) lane(token string) *lane {
-	for _, l := range k.lanes {
-		if l.token == token {
-			return l
-		}
-	}
-	return nil
+	s.inTurn(in, token, func(in incoming) { s.ask(in, token) })
 }
 
 // ask sends one command now.
@@ -76,35 +37,6 @@ func (s *Server) ask(in incoming, token string) {
 		s.answer(&in, m, err)
 		s.next(in.from, token)
 	}))
-}
-
-// next sends the lane's next command, or ends the lane.
-func (s *Server) next(k *socket, token string) {
-	k.mu.Lock()
-	l := k.lane(token)
-	if l == nil {
-		k.mu.Unlock()
-		return // the socket is gone
-	}
-	if len(l.waiting) == 0 {
-		k.lanes = withoutLane(k.lanes, l)
-		k.mu.Unlock()
-		return
-	}
-	in := l.waiting[0]
-	l.waiting = l.waiting[1:]
-	k.mu.Unlock()
-	s.ask(in, token)
-}
-
-func withoutLane(lanes []*lane, gone *lane) []*lane {
-	var kept []*lane
-	for _, l := range lanes {
-		if l != gone {
-			kept = append(kept, l)
-		}
-	}
-	return kept
 }
 
 // answer applies a reply: join, then ack, then events.
@@ -151,6 +83,9 @@ func (s *Server) applyRooms(k *socket, reply subjects.Reply) {
 			break
 		}
 		k.join(name, roomService)
+		if s.outdated(k, name) {
+			k.leave(name, roomService)
+		}
 	}
 	for _, name := range reply.Leave {
 		k.leave(name, roomService)

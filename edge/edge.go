@@ -81,6 +81,7 @@ type Server struct {
 	reader       *reader
 	roster       *roster
 	revocations  *revocations
+	changes      *accessChanges
 	dead         deadLetters
 	metrics      *metrics
 
@@ -106,9 +107,9 @@ func New(nc *nats.Conn, o Options) (*Server, error) {
 	}
 	s := &Server{
 		options: o, limits: o.Limits, log: o.Logger.With("edge", o.Name), nc: nc, js: js,
-		packetLimits: sio.Limits{MaxAttachments: o.Limits.Attachments, MaxBytes: o.Limits.MaxPayload},
+		packetLimits: sio.Limits{MaxAttachments: o.Limits.Attachments, MaxBytes: o.Limits.MaxPayload, Namespaces: namespaces[:]},
 		hub:          newHub(), accounts: newAccounts(o.Limits), throttle: newThrottle(o.Limits.FailuresPerMinute),
-		greeters: &greeters{}, revocations: newRevocations(), reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound),
+		greeters: &greeters{}, revocations: newRevocations(), changes: newAccessChanges(), reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound),
 	}
 	s.roster = newRoster(nc, s.hub, o.Name, s.log)
 	if s.requests, err = newRequests(nc); err != nil {

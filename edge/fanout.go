@@ -37,7 +37,8 @@ func (s *Server) deliver(d *delivery, scratch []ns) {
 	}
 	event := route.Event()
 	if event == accessChanged {
-		return // who may enter is no news for those who are in
+		s.applyAccess(d, route)
+		return // the lists themselves are no news for those who are in
 	}
 	if !startsObject(d.payload) {
 		s.deadLetter(d, "not-an-object", "the payload is not a JSON object")

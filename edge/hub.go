@@ -90,6 +90,12 @@ func (h *hub) with(key roomKey, f func(members []*socket)) {
 	}
 }
 
+// members copies who is in a room.
+func (h *hub) members(key roomKey) (members []*socket) {
+	h.with(key, func(in []*socket) { members = slices.Clone(in) })
+	return members
+}
+
 // count returns how many sockets are in the room called name, over all namespaces.
 func (h *hub) count(name string) (members int) {
 	s := h.stripe(name)
@@ -126,9 +132,7 @@ func (h *hub) each(f func(key roomKey, members []*socket)) {
 // eachSocket calls f once for every socket, without holding a lock: all are in roomAll.
 func (h *hub) eachSocket(f func(*socket)) {
 	for n := range nsCount {
-		var sockets []*socket
-		h.with(roomKey{n, roomAll}, func(members []*socket) { sockets = slices.Clone(members) })
-		for _, k := range sockets {
+		for _, k := range h.members(roomKey{n, roomAll}) {
 			f(k)
 		}
 	}

@@ -79,7 +79,7 @@ func checkEvent(n ns, name string, p sio.Packet) *refusal {
 	switch {
 	case !subjects.ValidEvent(name):
 		return refuse(subjects.CodeInvalidEvent, "the event name is not valid: letters, digits, _ and - in parts joined by colons, 128 bytes at most")
-	case !n.mayEmit(name):
+	case name != "ping" && !n.mayEmit(name): // a liveness question is of no namespace
 		return refuse(subjects.CodeInvalidEvent, name+" belongs to "+strings.Join(subjects.Namespaces(name), " and "))
 	case len(p.Attachments) > 0:
 		return refuse(subjects.CodeInvalidInput, name+" carries binary attachments: send JSON")
@@ -103,13 +103,13 @@ func bodyOf(args sio.Args, data []byte) []byte {
 func (s *Server) dispatch(in *incoming) {
 	switch in.name {
 	case "subscribe:case":
-		s.subscribeCase(in)
+		s.inTurn(in, laneRooms, s.subscribeCase)
 	case "unsubscribe:case":
-		s.unsubscribeCase(in)
+		s.inTurn(in, laneRooms, s.unsubscribeCase)
 	case "join_room", "join-room":
-		s.joinRoom(in)
+		s.inTurn(in, laneRooms, s.joinRoom)
 	case "leave_room", "leave-room":
-		s.leaveRoom(in)
+		s.inTurn(in, laneRooms, s.leaveRoom)
 	case "send_message":
 		s.sendMessage(in)
 	case "ping":

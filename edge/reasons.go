@@ -82,6 +82,7 @@ const (
 	reasonBusAway          = "bus_away"
 	reasonKeyUnknown       = "key_unknown"
 	reasonDraining         = "draining"
+	reasonEvicted          = "access_withdrawn"
 	reasonRevoked          = "revoked"
 	reasonThrottled        = "address_throttled"
 	reasonMalformed        = "malformed_packet"

@@ -121,11 +121,9 @@ func (s *Server) evictRevoked(key string) {
 	}
 	if strings.HasPrefix(key, "user.") {
 		for n := range nsCount {
-			s.hub.with(roomKey{n, key}, func(members []*socket) {
-				for _, k := range members {
-					evict(k)
-				}
-			})
+			for _, k := range s.hub.members(roomKey{n, key}) {
+				evict(k)
+			}
 		}
 		return
 	}

@@ -3,7 +3,6 @@ package edge
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,24 +20,34 @@ import (
 const maxRoomName = 100 // characters (contract 2.2)
 
 // subscribeCase: {caseId} → {status:"subscribed", caseId}.
-func (s *Server) subscribeCase(in *incoming) {
-	id, name, no := s.caseRoom(in)
-	if no == nil {
-		_, no = s.enter(in.from, name)
-	}
-	if no != nil {
-		in.refuse(no)
-		return
-	}
-	in.ack(mustJSON(caseAck{"subscribed", id}))
-}
-
-// unsubscribeCase: {caseId} → {status:"unsubscribed", caseId}, also for who was not subscribed.
-func (s *Server) unsubscribeCase(in *incoming) {
+func (s *Server) subscribeCase(in incoming) {
 	id, ok := stringField(in.body, "caseId")
 	name, err := subjects.Room(subjects.KindCase, id)
 	if !ok || err != nil {
-		in.refuse(refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes"))
+		in.refuse(badCaseID)
+		s.next(in.from, laneRooms)
+		return
+	}
+	in.body = nil
+	s.enter(in.from, subjects.KindCase, id, func(_ bool, no *refusal) {
+		if no != nil {
+			in.refuse(no)
+		} else {
+			in.ack(mustJSON(caseAck{"subscribed", id}))
+		}
+		s.next(in.from, laneRooms)
+	}, name)
+}
+
+var badCaseID = refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes")
+
+// unsubscribeCase: {caseId} → {status:"unsubscribed", caseId}, also for who was not subscribed.
+func (s *Server) unsubscribeCase(in incoming) {
+	defer s.next(in.from, laneRooms)
+	id, ok := stringField(in.body, "caseId")
+	name, err := subjects.Room(subjects.KindCase, id)
+	if !ok || err != nil {
+		in.refuse(badCaseID)
 		return
 	}
 	s.exit(in.from, name)
@@ -50,47 +59,38 @@ type caseAck struct {
 	CaseID string `json:"caseId"`
 }
 
-func (s *Server) caseRoom(in *incoming) (id, name string, no *refusal) {
-	id, ok := stringField(in.body, "caseId")
-	if !ok {
-		return "", "", refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes")
-	}
-	name, err := subjects.Room(subjects.KindCase, id)
-	if err != nil {
-		return "", "", refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes")
-	}
-	if !s.options.Access.mayEnter(in.from.who, subjects.KindCase, id) {
-		return "", "", refuse(subjects.CodeForbidden, "no access to this case")
-	}
-	return id, name, nil
-}
-
 // joinRoom: {room} or a bare string → {success:true}. A userId in it is accepted and ignored: who
 // joins is in the token (contract 8, B4).
-func (s *Server) joinRoom(in *incoming) {
+func (s *Server) joinRoom(in incoming) {
 	asked, no := roomArgument(in.body)
-	if no != nil {
-		in.refuse(no)
-		return
-	}
-	kind, name, no := s.roomTarget(in.from, asked)
-	var entered bool
-	if no == nil {
-		entered, no = s.enter(in.from, name)
+	kind, id := targetOf(asked)
+	name, err := subjects.Room(kind, id)
+	if no == nil && err != nil {
+		no = refuse(subjects.CodeInvalidInput, subjects.MessageOf(err))
 	}
 	if no != nil {
 		in.refuse(no)
+		s.next(in.from, laneRooms)
 		return
 	}
-	in.ack(acknowledged)
-	if entered && kind == subjects.KindRoom {
-		s.announceJoined(in.from, name)
-	}
+	in.body = nil
+	s.enter(in.from, kind, id, func(entered bool, no *refusal) {
+		if no != nil {
+			in.refuse(no)
+		} else {
+			in.ack(acknowledged)
+		}
+		if entered && kind == subjects.KindRoom {
+			s.announceJoined(in.from, name)
+		}
+		s.next(in.from, laneRooms)
+	}, name)
 }
 
 // leaveRoom: {room} or a bare string → {success:true}. Who was not in it announces nothing
 // (contract 8, B23).
-func (s *Server) leaveRoom(in *incoming) {
+func (s *Server) leaveRoom(in incoming) {
+	defer s.next(in.from, laneRooms)
 	asked, no := roomArgument(in.body)
 	if no != nil {
 		in.refuse(no)
@@ -161,45 +161,6 @@ func publishError(data []byte) error {
 		return subjects.Errorf(subjects.CodeUnavailable, "the log did not take the message")
 	}
 	return nil
-}
-
-// enter joins a room on the user's account. It reports whether the socket was not in it before.
-func (s *Server) enter(k *socket, name string) (entered bool, no *refusal) {
-	if k.in(name) {
-		return false, nil
-	}
-	rooms, ok := s.accounts.enter(k.account, name)
-	if !ok {
-		no = refuse(subjects.CodeRoomLimit, fmt.Sprintf("room limit reached: %d rooms", rooms))
-		no.currentRoomCount = rooms
-		return false, no
-	}
-	if _, entered = k.join(name, roomAsked); !entered {
-		s.accounts.leave(k.account, name) // a service was faster
-	}
-	return entered, nil
-}
-
-// exit leaves a room that the client had asked for, and frees its share.
-func (s *Server) exit(k *socket, name string) bool {
-	left := k.leave(name, roomAsked)
-	if left {
-		s.accounts.leave(k.account, name)
-	}
-	return left
-}
-
-// roomTarget maps the room that a client names to one that it may enter (contract 8, B2).
-func (s *Server) roomTarget(k *socket, asked string) (subjects.Kind, string, *refusal) {
-	kind, id := targetOf(asked)
-	name, err := subjects.Room(kind, id)
-	if err != nil {
-		return "", "", refuse(subjects.CodeInvalidInput, "room is too long or empty")
-	}
-	if !s.options.Access.mayEnter(k.who, kind, id) {
-		return "", "", refuse(subjects.CodeForbidden, "no access to this room")
-	}
-	return kind, name, nil
 }
 
 // targetOf splits a client's room name: "case:7" is the case's own room, under that room's rule; every

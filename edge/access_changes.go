@@ -1,0 +1,130 @@
+package edge
+
+import (
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// Changes of access, applied by the fan-out at their place in the log: no later lex. event reaches
+// someone who was taken out, and every later one reaches someone who was let in.
+
+// accessChanges remembers the last change of each room for as long as the bucket ACCESS or a service's
+// answer may be older than it. Methods may be called concurrently.
+type accessChanges struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	lists map[string]accessChange
+	swept time.Time
+}
+
+type accessChange struct {
+	list accessList
+	seen time.Time
+}
+
+const (
+	accessMemory = time.Minute
+	accessSweep  = 10 * time.Second
+)
+
+func newAccessChanges() *accessChanges { return &accessChanges{lists: make(map[string]accessChange)} }
+
+func (a *accessChanges) note(room string, list accessList, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lists[room] = accessChange{list, now}
+	if now.Sub(a.swept) < accessSweep {
+		return
+	}
+	a.swept = now
+	for room, c := range a.lists {
+		if now.Sub(c.seen) > accessMemory {
+			delete(a.lists, room)
+		}
+	}
+}
+
+func (a *accessChanges) latest(room string) (accessList, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, ok := a.lists[room]
+	return c.list, ok
+}
+
+// applyAccess takes one access:changed. For a case it takes out who may no longer be in. A conversation
+// belongs to its service, so its list is its membership: allowed users are let in on every socket, all
+// others are taken out.
+func (s *Server) applyAccess(d *delivery, route subjects.Route) {
+	var list accessList
+	if err := json.Unmarshal(d.payload, &list); err != nil {
+		s.deadLetter(d, "bad-access", "the access list is not understood")
+		return
+	}
+	s.changes.note(route.Room, list, time.Now())
+	_, id, err := subjects.ParseRoom(route.Room)
+	switch {
+	case err != nil: // ParseRoute has checked it
+	case route.Kind == subjects.KindConversation:
+		s.evict(route.Room, func(k *socket) bool { return list.hasMember(k.who.user) })
+		s.letIn(route.Room, list)
+	case route.Kind == subjects.KindCase && s.options.Access == AccessMember:
+		s.evict(route.Room, func(k *socket) bool { return list.admits(k.who, route.Kind, id) })
+	}
+}
+
+// hasMember reads the list as a membership, where no scope counts.
+func (l accessList) hasMember(user string) bool {
+	return slices.Contains(l.Allow, user) && !slices.Contains(l.Deny, user)
+}
+
+// evict takes out every member that may not stay, and tells it.
+func (s *Server) evict(room string, mayStay func(*socket) bool) {
+	for n := range nsCount {
+		for _, k := range s.hub.members(roomKey{n, room}) {
+			if mayStay(k) {
+				continue
+			}
+			if k.leave(room, roomService) || s.exit(k, room) {
+				s.metrics.refused(reasonEvicted)
+				k.emit("error", refuse(subjects.CodeForbidden, "access to "+publicName(room)+" has ended").event(time.Now()))
+			}
+		}
+	}
+}
+
+// letIn joins every socket of the members in the namespaces that carry the room's events.
+func (s *Server) letIn(room string, list accessList) {
+	var scratch [nsCount]ns
+	for _, user := range list.Allow {
+		own, err := subjects.Room(subjects.KindUser, user)
+		if err != nil || !list.hasMember(user) {
+			continue
+		}
+		for _, n := range destinations(scratch[:0], string(subjects.KindConversation)+":joined") {
+			for _, k := range s.hub.members(roomKey{n, own}) {
+				k.join(room, roomService)
+			}
+		}
+	}
+}
+
+// outdated reports whether a service's Lex-Join was decided before a change that this edge has applied
+// already: who has just been taken out must not come back by an answer that was under way.
+func (s *Server) outdated(k *socket, room string) bool {
+	list, ok := s.changes.latest(room)
+	kind, _, err := subjects.ParseRoom(room)
+	return ok && err == nil && kind == subjects.KindConversation && !list.hasMember(k.who.user)
+}
+
+// publicName is a room as clients name it: "case:123".
+func publicName(room string) string {
+	kind, id, err := subjects.ParseRoom(room)
+	if err != nil {
+		return "the room"
+	}
+	return string(kind) + ":" + id
+}

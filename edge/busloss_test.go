@@ -1,0 +1,85 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lexiflow/realtime/subjects"
+	"github.com/lexiflow/realtime/subjects/natsd"
+)
+
+// TestBusLostAndBack stops the server under a connected client and starts it again on the same data:
+// not ready meanwhile, the client stays, and what is published after goes on where it stopped.
+func TestBusLostAndBack(t *testing.T) {
+	dir := t.TempDir()
+	quiet := slog.New(slog.DiscardHandler)
+	server, err := natsd.Start(context.Background(), natsd.Options{DataDir: dir, Listen: "127.0.0.1:0", Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := server.Addr()
+	dial := func() *nats.Conn {
+		nc, err := subjects.Connect(t.Context(), subjects.ConnectOptions{URL: "nats://" + fmt.Sprint(address), Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	nc := dial()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, url := startEdge(t, nc, Options{})
+	b := connect(t, url, "/events", "u1", "case:*")
+	b.ack("subscribe:case", case123)
+	// No event before the loss: the reader must not begin at "new" when it comes back.
+	server.Close()
+	eventually(t, "not ready", func() bool { return statusOf(t, url+"/readyz") == http.StatusServiceUnavailable })
+	if ack := b.ack("invoice:approve", map[string]any{}); ack["code"] != "UNAVAILABLE" {
+		t.Fatalf("a command while the bus is away: %v", ack)
+	}
+	if status := statusOf(t, url+"/api/realtime/health"); status != http.StatusServiceUnavailable {
+		t.Fatalf("health answers %d while the bus is away", status)
+	}
+
+	server, err = natsd.Start(context.Background(), natsd.Options{DataDir: dir, Listen: fmt.Sprint(address), Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	// Another connection, perhaps before the edge is back.
+	other := dial()
+	const events = 50
+	for n := range events {
+		publish(t, other, subjects.KindCase, "123", "case:updated", fmt.Sprintf(`{"n":%d}`, n))
+	}
+	for n := range events {
+		if e := b.next("case:updated"); e["n"] != float64(n) {
+			t.Fatalf("event %v, want n=%d", e, n)
+		}
+	}
+	eventually(t, "ready again", func() bool { return statusOf(t, url+"/readyz") == http.StatusOK })
+}
+
+func statusOf(t testing.TB, url string) int {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode
+}

@@ -1,0 +1,121 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/lexiflow/realtime/edge/sioclient"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 5 * time.Second
+
+// browser is a connected client with what has arrived for it, in order.
+type browser struct {
+	*sioclient.Client
+
+	t      testing.TB
+	events chan arrival
+}
+
+type arrival struct {
+	name string
+	data map[string]any
+}
+
+func tokenFor(t testing.TB, user, scope string) string {
+	return sign(t, jwt.SigningMethodHS256, []byte(testSecret), jwt.MapClaims{
+		"sub": user, "scope": scope, "jti": "token-of-" + user, "iat": time.Now().Unix(), "exp": inAnHour(),
+	})
+}
+
+// connect joins a namespace as a user and waits for `connected`; what came before it is kept.
+func connect(t testing.TB, url, namespace, user, scope string) *browser {
+	t.Helper()
+	b := &browser{t: t, events: make(chan arrival, 1000)}
+	connected := make(chan struct{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var err error
+	b.Client, err = sioclient.Dial(ctx, sioclient.Options{
+		URL: url, Namespace: namespace, Token: tokenFor(t, user, scope),
+		OnEvent: func(name string, args []json.RawMessage) {
+			var data map[string]any
+			if len(args) > 0 {
+				if err := json.Unmarshal(args[len(args)-1], &data); err != nil {
+					t.Errorf("the last argument of %s is not an object: %s", name, args[len(args)-1])
+				}
+			}
+			if name == "connected" {
+				close(connected)
+			}
+			b.events <- arrival{name, data}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	select {
+	case <-connected:
+	case <-ctx.Done():
+		t.Fatal("no connected event")
+	}
+	return b
+}
+
+// ack emits and returns the acknowledgement.
+func (b *browser) ack(event string, args ...any) map[string]any {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	raw, err := b.EmitAck(ctx, event, args...)
+	if err != nil {
+		b.t.Fatalf("%s: %v", event, err)
+	}
+	var ack map[string]any
+	if err := json.Unmarshal(raw, &ack); err != nil {
+		b.t.Fatalf("%s: ack %s: %v", event, raw, err)
+	}
+	return ack
+}
+
+// next waits for the next event of this name and returns its data.
+func (b *browser) next(name string) map[string]any {
+	b.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case e := <-b.events:
+			if e.name == name {
+				return e.data
+			}
+		case <-deadline:
+			b.t.Fatalf("no %s", name)
+		}
+	}
+}
+
+// until returns the names of all events up to and including one of this name.
+func (b *browser) until(name string) (names []string) {
+	b.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case e := <-b.events:
+			names = append(names, e.name)
+			if e.name == name {
+				return names
+			}
+		case <-deadline:
+			b.t.Fatalf("no %s among %v", name, names)
+		}
+	}
+}
+
+// case123 is what most tests emit.
+var case123 = map[string]string{"caseId": "123"}
