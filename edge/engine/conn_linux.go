@@ -120,15 +120,16 @@ func (c *conn) handle(data []byte) {
 // frames feeds the peer and writes what the callbacks sent.
 func (c *conn) frames(data []byte) {
 	before := c.role
-	more, flush := c.received(c, connSink{c}, data)
+	more, flush := c.received(connSink{c}, data)
 	if before != c.role {
 		c.setDeadline(0) // it took over: no more upgrade timeout
 	}
-	switch {
-	case !more:
-		c.end(c.code, c.reason.abrupt())
-	case flush:
+	if flush {
 		c.session.flush(&c.loop.vec)
+	}
+	if !more {
+		c.lost(c, c.reason)
+		c.end(c.code, false)
 	}
 }
 

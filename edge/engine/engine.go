@@ -104,7 +104,8 @@ func (e *Engine) Serve(l net.Listener) error {
 	e.mu.Lock()
 	if e.stopped {
 		e.mu.Unlock()
-		return errors.Join(ErrClosed, l.Close())
+		_ = l.Close()
+		return ErrClosed
 	}
 	e.listeners[l] = struct{}{}
 	e.mu.Unlock()

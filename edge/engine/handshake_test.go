@@ -108,7 +108,7 @@ func TestHandshakeErrors(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer nc.Close()
+				defer func() { _ = nc.Close() }()
 				_ = nc.SetDeadline(time.Now().Add(patience))
 				query := strings.Replace(c.query, "transport=polling", "transport=websocket", 1)
 				header := []string{}
@@ -148,7 +148,7 @@ func TestBadUpgradeRequests(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer nc.Close()
+				defer func() { _ = nc.Close() }()
 				_ = nc.SetDeadline(time.Now().Add(patience))
 				_, _ = nc.Write([]byte(c.head))
 				answer, err := io.ReadAll(nc)
@@ -228,7 +228,7 @@ func TestOtherPaths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer res.Body.Close()
+		defer func() { _ = res.Body.Close() }()
 		if body, _ := io.ReadAll(res.Body); string(body) != "POST /page 300000" {
 			t.Errorf("%q", body)
 		}
@@ -281,7 +281,7 @@ func TestServeHTTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer nc.Close()
+		defer func() { _ = nc.Close() }()
 		c := s.over(nc)
 		// A keep-alive connection first used for polling, then upgraded.
 		c.raw([]byte("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"))

@@ -216,7 +216,7 @@ type wsClient struct {
 }
 
 // dial sends a WebSocket handshake and returns the client behind it with the HTTP status.
-func (s *server) dial(query string, header ...string) (*wsClient, int) {
+func (s *server) dial(query string) (*wsClient, int) {
 	s.t.Helper()
 	nc, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -225,7 +225,7 @@ func (s *server) dial(query string, header ...string) (*wsClient, int) {
 	s.t.Cleanup(func() { _ = nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(2 * patience))
 	c := &wsClient{t: s.t, nc: nc, br: bufio.NewReader(nc)}
-	c.raw([]byte(handshakeHead(s.options.Path+"?"+query, s.addr, header...)))
+	c.raw([]byte(handshakeHead(s.options.Path+"?"+query, s.addr)))
 	res, err := http.ReadResponse(c.br, &http.Request{Method: http.MethodGet})
 	if err != nil {
 		s.t.Fatalf("handshake %s: %v", query, err)

@@ -22,9 +22,9 @@ type peer struct {
 	code    uint16 // the close code to end it with
 }
 
-// received handles bytes from the client and returns false when the connection is to end, with
-// p.code. The caller flushes the session if flush says so.
-func (p *peer) received(l link, to sink, data []byte) (more, flush bool) {
+// received handles bytes from the client. The caller flushes the session if flush says so, and then,
+// unless there is more to come, calls lost with p.reason and ends the connection with p.code.
+func (p *peer) received(to sink, data []byte) (more, flush bool) {
 	e := p.session.engine
 	e.counters.bytesIn.Add(uint64(len(data)))
 	if p.role == roleCarrier {
@@ -41,11 +41,7 @@ func (p *peer) received(l link, to sink, data []byte) (more, flush bool) {
 		p.begun = false
 		flush = p.session.end()
 	}
-	if p.reason == ReasonNone {
-		return true, flush
-	}
-	p.lost(l, p.reason)
-	return false, false
+	return p.reason == ReasonNone, flush
 }
 
 // fail notes why the connection ends; the first reason stands. It returns false for sinks to return.
@@ -83,6 +79,9 @@ func (p *peer) message(l link, op byte, data []byte) bool {
 		var err error
 		if packet, err = sio.ParseEngine(data); err != nil {
 			return p.fail(codeNormal, ReasonParseError)
+		}
+		if packet.Type == sio.Ping { // only servers ping in Engine.IO 4
+			return p.fail(codeProtocolError, ReasonForbiddenFrame)
 		}
 	}
 	return p.session.packet(packet)

@@ -241,7 +241,7 @@ func TestPollingSlowBody(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode Mode) {
 		s := serve(t, nil, Options{Mode: mode, HandshakeTimeout: 100 * time.Millisecond})
 		nc := s.halfPOST(s.poll())
-		defer nc.Close()
+		defer func() { _ = nc.Close() }()
 		_ = nc.SetDeadline(time.Now().Add(patience))
 		if answer, err := io.ReadAll(nc); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) {
 			t.Errorf("%q %v", answer, err)

@@ -218,7 +218,7 @@ func (s *Session) packet(p sio.EnginePacket) bool {
 		s.engine.handler.Message(s, p.Data, p.Binary)
 	case sio.Pong:
 		s.pong()
-	case sio.Ping: // only servers ping in Engine.IO 4
+	case sio.Ping: // as in peer.message
 		s.Close(ReasonForbiddenFrame)
 	case sio.Close:
 		s.Close(ReasonTransportClose)

@@ -60,8 +60,8 @@ func (c *stdConn) begin(s *Session) {
 func (c *stdConn) read(early []byte) {
 	buf := make([]byte, 4096)
 	for data := early; ; {
-		if len(data) > 0 && !c.ending.Load() && !c.handle(data) {
-			c.end(c.code, c.reason.abrupt())
+		if len(data) > 0 && !c.ending.Load() {
+			c.handle(data)
 		}
 		n, err := c.nc.Read(buf)
 		data = buf[:n]
@@ -75,20 +75,28 @@ func (c *stdConn) read(early []byte) {
 	}
 }
 
-// handle gives bytes to the peer and returns false when the connection is to end.
-func (c *stdConn) handle(data []byte) bool {
+// handle gives bytes to the peer, and ends the connection when they call for it.
+func (c *stdConn) handle(data []byte) {
 	before := c.role
-	more, flush := c.received(c, c.sink(), data)
+	more, flush := c.received(c.sink(), data)
 	if before != c.role { // it took over: no more upgrade timeout
 		_ = c.nc.SetReadDeadline(time.Time{})
 		if c.ending.Load() {
 			_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 		}
 	}
-	if flush {
-		c.session.kickOff(c)
+	if more {
+		if flush {
+			c.session.kickOff(c)
+		}
+		return
 	}
-	return more
+	if flush { // what was sent before the end goes before the close frame
+		_ = c.nc.SetWriteDeadline(time.Now().Add(lingerTime))
+		c.session.flush(nil)
+	}
+	c.lost(c, c.reason)
+	c.end(c.code, false)
 }
 
 // failed tells the session how the connection was lost.
