@@ -69,10 +69,10 @@ func (s *Server) applyAccess(d *delivery, route subjects.Route) {
 	switch {
 	case err != nil: // ParseRoute has checked it
 	case route.Kind == subjects.KindConversation:
-		s.evict(route.Room, func(k *socket) bool { return list.hasMember(k.who.user) })
+		s.evict(route.Room, func(k *socket) bool { return list.hasMember(k.user) })
 		s.letIn(route.Room, list)
 	case route.Kind == subjects.KindCase && s.options.Access == AccessMember:
-		s.evict(route.Room, func(k *socket) bool { return list.admits(k.who, route.Kind, id) })
+		s.evict(route.Room, func(k *socket) bool { return list.admits(k.who.Load(), route.Kind, id) })
 	}
 }
 
@@ -117,7 +117,7 @@ func (s *Server) letIn(room string, list accessList) {
 func (s *Server) outdated(k *socket, room string) bool {
 	list, ok := s.changes.latest(room)
 	kind, _, err := subjects.ParseRoom(room)
-	return ok && err == nil && kind == subjects.KindConversation && !list.hasMember(k.who.user)
+	return ok && err == nil && kind == subjects.KindConversation && !list.hasMember(k.user)
 }
 
 // publicName is a room as clients name it: "case:123".

@@ -30,7 +30,7 @@ func (s *Server) announceMember(k *socket, name, event string) {
 	}
 	s.roster.changed(name)
 	s.publishLive(name, event, memberEvent{
-		Room: id, SocketID: k.id.String(), UserID: k.who.user,
+		Room: id, SocketID: k.id.String(), UserID: k.user,
 		ParticipantCount: s.roster.participants(name), Timestamp: iso(time.Now()),
 	})
 }

@@ -36,13 +36,18 @@ func tokenFor(t testing.TB, user, scope string) string {
 // connect joins a namespace as a user and waits for `connected`; what came before it is kept.
 func connect(t testing.TB, url, namespace, user, scope string) *browser {
 	t.Helper()
+	return dial(t, url, namespace, tokenFor(t, user, scope))
+}
+
+func dial(t testing.TB, url, namespace, token string) *browser {
+	t.Helper()
 	b := &browser{t: t, events: make(chan arrival, 1000)}
 	connected := make(chan struct{})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var err error
 	b.Client, err = sioclient.Dial(ctx, sioclient.Options{
-		URL: url, Namespace: namespace, Token: tokenFor(t, user, scope),
+		URL: url, Namespace: namespace, Token: token,
 		OnEvent: func(name string, args []json.RawMessage) {
 			var data map[string]any
 			if len(args) > 0 {

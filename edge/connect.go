@@ -48,7 +48,9 @@ func (c *client) connect(p sio.Packet) {
 		c.refuseConnect(n, no)
 		return
 	}
-	c.accept(&socket{client: c, ns: n, id: newSocketID(), who: who, account: account})
+	k := &socket{client: c, ns: n, id: newSocketID(), user: who.user, account: account, since: time.Now()}
+	k.who.Store(who)
+	c.accept(k)
 }
 
 // accept makes the socket a member of its own rooms, answers, and greets.
@@ -56,7 +58,7 @@ func (c *client) accept(k *socket) {
 	c.sockets = append(c.sockets, k)
 	c.session.Established()
 	c.server.metrics.sockets[k.ns].Inc()
-	if own, err := subjects.Room(subjects.KindUser, k.who.user); err == nil {
+	if own, err := subjects.Room(subjects.KindUser, k.user); err == nil {
 		k.join(own, roomOwn)
 	}
 	k.join(roomAll, roomOwn)
@@ -99,7 +101,7 @@ type connectedEvent struct {
 // announce emits `connected`, which ends the opening exchange.
 func (k *socket) announce(now time.Time) {
 	e := connectedEvent{
-		UserID: k.who.user, SocketID: k.id.String(), Namespace: k.ns.label(), Timestamp: iso(now),
+		UserID: k.user, SocketID: k.id.String(), Namespace: k.ns.label(), Timestamp: iso(now),
 	}
 	if k.ns == nsEvents || k.ns.alias() {
 		e.Message = "Connected to LexiFlow realtime"
@@ -110,6 +112,6 @@ func (k *socket) announce(now time.Time) {
 // caller is the identity that services see; it comes from the token and this socket alone.
 func (k *socket) caller() subjects.Caller {
 	return subjects.Caller{
-		User: k.who.user, Socket: k.id.String(), Edge: k.client.server.options.Name, Scope: k.who.scope,
+		User: k.user, Socket: k.id.String(), Edge: k.client.server.options.Name, Scope: k.who.Load().scope,
 	}
 }

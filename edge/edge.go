@@ -36,6 +36,9 @@ type Options struct {
 	CommandTimeout time.Duration // 5 s; until the ack TIMEOUT
 	DrainTimeout   time.Duration // 5 s; over which clients are sent elsewhere
 
+	OnExpiry      ExpiryMode    // of a token while its socket is connected; default ExpiryKeep
+	SessionMaxAge time.Duration // 12 h; bounds ExpiryKeep
+
 	MemoryLimit  int64        // bytes; health is degraded at 90 % of it; 512 MiB
 	Mode         engine.Mode  // how sockets are served; default by system
 	HTTP         http.Handler // what is neither Socket.IO nor health; nil is 404
@@ -53,6 +56,7 @@ func (o Options) withDefaults() Options {
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 45*time.Second)
 	o.CommandTimeout = cmp.Or(o.CommandTimeout, 5*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 5*time.Second)
+	o.SessionMaxAge = cmp.Or(o.SessionMaxAge, 12*time.Hour)
 	o.MemoryLimit = cmp.Or(o.MemoryLimit, 512<<20)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -183,6 +187,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	group.Go(func() { s.sweep(work) })
 	group.Go(func() { s.watchBus(work) })
 	group.Go(func() { s.keepDeadLetters(work) })
+	group.Go(func() { s.expireSockets(work) })
 	group.Go(func() {
 		if err := s.roster.run(work); err != nil {
 			s.log.Error("room counts are not shared", "error", err)

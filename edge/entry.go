@@ -19,7 +19,7 @@ func (s *Server) enter(k *socket, kind subjects.Kind, id string, done func(enter
 		done(false, nil)
 		return
 	}
-	s.permit(k.who, kind, id, name, func(no *refusal) {
+	s.permit(k.who.Load(), kind, id, name, func(no *refusal) {
 		if no != nil {
 			done(false, no)
 			return
@@ -43,7 +43,7 @@ func (s *Server) admitTo(k *socket, kind subjects.Kind, id, name string) (entere
 		return false, nil
 	}
 	if kind == subjects.KindCase && s.options.Access == AccessMember {
-		if list, ok := s.changes.latest(name); ok && !list.admits(k.who, kind, id) {
+		if list, ok := s.changes.latest(name); ok && !list.admits(k.who.Load(), kind, id) {
 			s.exit(k, name)
 			return false, forbidden
 		}

@@ -156,7 +156,7 @@ func (k *socket) excepted(list string) bool {
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.TrimSpace(name)
 		if token, ok := strings.CutPrefix(name, "user."); ok {
-			if user, err := subjects.Unescape(token); err == nil && user == k.who.user {
+			if user, err := subjects.Unescape(token); err == nil && user == k.user {
 				return true
 			}
 		} else if name == string(k.id[:]) {

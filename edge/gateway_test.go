@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -438,5 +439,32 @@ func TestNewRefusesASmallBus(t *testing.T) {
 	}
 	if _, err := New(nc, Options{}); err == nil {
 		t.Fatal("an edge without a key starts")
+	}
+}
+
+func TestTokenIsRefreshedInPlace(t *testing.T) {
+	_, nc := startBus(t)
+	_, url := startEdge(t, nc, Options{OnExpiry: ExpiryDisconnect})
+	soon := time.Now().Add(2 * time.Second)
+	short := func(user string, expires time.Time) string {
+		return sign(t, jwt.SigningMethodHS256, []byte(testSecret), jwt.MapClaims{"sub": user, "exp": expires.Unix()})
+	}
+	kept, dropped := dial(t, url, "/events", short("u1", soon)), dial(t, url, "/events", short("u2", soon))
+	if ack := kept.ack("auth:refresh", map[string]string{"token": short("u2", time.Now().Add(time.Hour))}); ack["code"] != "AUTH_FAILED" {
+		t.Fatalf("another user's token: %v", ack)
+	}
+	if ack := kept.ack("auth:refresh", map[string]string{"token": tokenFor(t, "u1", "case:123")}); ack["success"] != true || ack["expiresAt"] == nil {
+		t.Fatalf("refresh: %v", ack)
+	}
+	if e := dropped.next("error"); e["code"] != "TOKEN_EXPIRED" {
+		t.Fatalf("error %v", e)
+	}
+	select {
+	case <-dropped.Done():
+	case <-time.After(patience):
+		t.Fatal("still connected after its token has expired")
+	}
+	if ack := kept.ack("subscribe:case", case123); ack["status"] != "subscribed" {
+		t.Fatalf("the new token's scope does not count: %v", ack)
 	}
 }

@@ -79,13 +79,16 @@ func checkEvent(n ns, name string, p sio.Packet) *refusal {
 	switch {
 	case !subjects.ValidEvent(name):
 		return refuse(subjects.CodeInvalidEvent, "the event name is not valid: letters, digits, _ and - in parts joined by colons, 128 bytes at most")
-	case name != "ping" && !n.mayEmit(name): // a liveness question is of no namespace
+	case !ofEveryNamespace(name) && !n.mayEmit(name):
 		return refuse(subjects.CodeInvalidEvent, name+" belongs to "+strings.Join(subjects.Namespaces(name), " and "))
 	case len(p.Attachments) > 0:
 		return refuse(subjects.CodeInvalidInput, name+" carries binary attachments: send JSON")
 	}
 	return nil
 }
+
+// ofEveryNamespace names the events that are about the connection and not about what it carries.
+func ofEveryNamespace(event string) bool { return event == "ping" || event == "auth:refresh" }
 
 // bodyOf maps arguments to one JSON value. data is the packet's whole array.
 func bodyOf(args sio.Args, data []byte) []byte {
@@ -112,6 +115,8 @@ func (s *Server) dispatch(in *incoming) {
 		s.inTurn(in, laneRooms, s.leaveRoom)
 	case "send_message":
 		s.sendMessage(in)
+	case "auth:refresh":
+		s.refreshAuth(in)
 	case "ping":
 		in.ack(acknowledged)
 		in.from.emit("pong", mustJSON(timestamped{iso(time.Now())}))

@@ -83,6 +83,7 @@ const (
 	reasonKeyUnknown       = "key_unknown"
 	reasonDraining         = "draining"
 	reasonEvicted          = "access_withdrawn"
+	reasonExpired          = "token_expired"
 	reasonRevoked          = "revoked"
 	reasonThrottled        = "address_throttled"
 	reasonMalformed        = "malformed_packet"

@@ -114,7 +114,7 @@ func (s *Server) followRevocations(watcher jetstream.KeyWatcher, loaded chan<- s
 // is then refused for good.
 func (s *Server) evictRevoked(key string) {
 	evict := func(k *socket) {
-		if s.revocations.covers(k.who) {
+		if s.revocations.covers(k.who.Load()) {
 			s.metrics.refused(reasonRevoked)
 			k.client.session.Close(engine.ReasonKicked)
 		}

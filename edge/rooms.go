@@ -133,7 +133,7 @@ type roomMessage struct {
 }
 
 func (s *Server) publishMessage(in *incoming, asked, name string, message []byte) {
-	body := mustJSON(roomMessage{asked, in.from.id.String(), in.from.who.user, message, iso(time.Now())})
+	body := mustJSON(roomMessage{asked, in.from.id.String(), in.from.user, message, iso(time.Now())})
 	header := nats.Header{subjects.HeaderMsgID: {nuid.Next()}}
 	answer := *in // in is the callback's; the answer comes later
 	answer.body = nil

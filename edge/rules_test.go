@@ -245,3 +245,28 @@ func TestCompleteAddsWhatIsAbsent(t *testing.T) {
 		})
 	}
 }
+
+func TestExpiry(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	past, future := now.Add(-time.Minute), now.Add(time.Minute)
+	tests := map[string]struct {
+		mode    ExpiryMode
+		expires time.Time
+		since   time.Time
+		want    bool
+	}{
+		"never expires":        {ExpiryDisconnect, time.Time{}, now.Add(-48 * time.Hour), false},
+		"not yet":              {ExpiryDisconnect, future, past, false},
+		"disconnect":           {ExpiryDisconnect, past, past, true},
+		"keep":                 {ExpiryKeep, past, past, false},
+		"keep, but too old":    {ExpiryKeep, past, now.Add(-13 * time.Hour), true},
+		"old, but still valid": {ExpiryKeep, future, now.Add(-13 * time.Hour), false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.mode.over(&identity{expires: test.expires}, test.since, now, 12*time.Hour); got != test.want {
+				t.Fatalf("over = %v, want %v", got, test.want)
+			}
+		})
+	}
+}

@@ -22,8 +22,12 @@ type socket struct {
 	client  *client
 	ns      ns
 	id      socketID
-	who     *identity
+	user    string
 	account *account
+	since   time.Time
+
+	// who is what the latest token said: auth:refresh replaces it, never by another user's.
+	who atomic.Pointer[identity]
 
 	// Owned by the fan-out goroutine.
 	delivered uint64 // log sequence of the last lex. event; nothing at or below it is delivered again
