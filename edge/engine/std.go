@@ -93,7 +93,7 @@ func (c *stdConn) handle(data []byte) {
 	}
 	if flush { // what was sent before the end goes before the close frame
 		_ = c.nc.SetWriteDeadline(time.Now().Add(lingerTime))
-		c.session.flush(nil)
+		c.session.flushAll()
 	}
 	c.lost(c, c.reason)
 	c.end(c.code, false)
@@ -131,6 +131,18 @@ func (s *Session) kickOff(l link) {
 	if s.link == l {
 		s.wake()
 	}
+}
+
+// flushAll writes what waits, or waits for who is writing it. The caller has set a write deadline.
+func (s *Session) flushAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), lingerTime)
+	defer cancel()
+	untilTrue(ctx, func() bool {
+		s.flush(nil)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.closing || s.queue.frames == 0
+	})
 }
 
 func (c *stdConn) kick(s *Session) { go s.flush(nil) }
