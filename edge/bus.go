@@ -49,6 +49,7 @@ func (s *Server) resync(ctx context.Context) {
 		s.metrics.rewinds.Inc()
 		s.log.Error("the log ends before what was already read: it was replaced; reading on from its end")
 	}
+	s.connections.announce()
 	s.greetAll()
 }
 

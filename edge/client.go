@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lexiflow/realtime/edge/engine"
 	"github.com/lexiflow/realtime/edge/sio"
@@ -17,6 +18,7 @@ type client struct {
 	session *engine.Session
 	token   string // from the handshake; "" when the client sends it with each CONNECT
 	address string // without the port
+	device  device
 
 	// Owned by the session's callbacks.
 	decoder sio.Decoder
@@ -33,6 +35,7 @@ func (g gateway) Open(session *engine.Session, r *engine.Request) {
 		server: g.s, session: session,
 		token:   handshakeToken(r, !g.s.options.NoQueryToken),
 		address: addressOf(r.RemoteAddr),
+		device:  deviceOf(r.UserAgent),
 	}
 }
 
@@ -58,7 +61,7 @@ func (g gateway) Message(session *engine.Session, data []byte, binary bool) {
 func (g gateway) Close(session *engine.Session, _ engine.Reason) {
 	c, _ := session.App.(*client)
 	for _, k := range slices.Clone(c.sockets) {
-		c.remove(k)
+		c.remove(k, false)
 	}
 }
 
@@ -77,7 +80,7 @@ func (c *client) packet(p sio.Packet) {
 	case sio.Event, sio.BinaryEvent:
 		c.server.event(k, p)
 	case sio.Disconnect:
-		c.remove(k)
+		c.remove(k, true)
 	case sio.Ack, sio.BinaryAck:
 		// The edge asks no client for an ack; unknown ids are ignored, as the reference does.
 	default:
@@ -94,8 +97,9 @@ func (c *client) socket(namespace string) *socket {
 	return nil
 }
 
-// remove ends one socket: rooms, counts and the news of it to its generic rooms.
-func (c *client) remove(k *socket) {
+// remove ends one socket: rooms, counts and the news of it to its generic rooms. clean says that the
+// client left by itself, so that nobody need wait for it to come back.
+func (c *client) remove(k *socket, clean bool) {
 	i := slices.Index(c.sockets, k)
 	if i < 0 {
 		return
@@ -108,6 +112,7 @@ func (c *client) remove(k *socket) {
 	}
 	c.server.accounts.close(k.account, k.ns, len(c.sockets) == 0)
 	c.server.metrics.sockets[k.ns].Dec()
+	c.server.connections.closed(k, clean, time.Now())
 }
 
 // drop closes the connection for a named reason. Transport loss makes the official client come back,

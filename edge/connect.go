@@ -62,6 +62,8 @@ func (c *client) accept(k *socket) {
 		k.join(own, roomOwn)
 	}
 	k.join(roomAll, roomOwn)
+	k.activity.Store(k.since.UnixMilli())
+	c.server.connections.opened(k)
 	k.send(sio.AppendConnectSID(nil, k.ns.String(), k.id.String(), ""))
 	c.server.greet(k, true)
 }

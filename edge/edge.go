@@ -36,6 +36,7 @@ type Options struct {
 	CommandTimeout time.Duration // 5 s; until the ack TIMEOUT
 	DrainTimeout   time.Duration // 5 s; over which clients are sent elsewhere
 
+	IdleAfter     time.Duration // 5 min without activity; then a socket is reported as idle
 	OnExpiry      ExpiryMode    // of a token while its socket is connected; default ExpiryKeep
 	SessionMaxAge time.Duration // 12 h; bounds ExpiryKeep
 
@@ -56,6 +57,7 @@ func (o Options) withDefaults() Options {
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 45*time.Second)
 	o.CommandTimeout = cmp.Or(o.CommandTimeout, 5*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 5*time.Second)
+	o.IdleAfter = cmp.Or(o.IdleAfter, 5*time.Minute)
 	o.SessionMaxAge = cmp.Or(o.SessionMaxAge, 12*time.Hour)
 	o.MemoryLimit = cmp.Or(o.MemoryLimit, 512<<20)
 	if o.Logger == nil {
@@ -87,6 +89,7 @@ type Server struct {
 	revocations  *revocations
 	changes      *accessChanges
 	dead         deadLetters
+	connections  *connections
 	metrics      *metrics
 
 	following atomic.Bool // the log is being read
@@ -114,6 +117,9 @@ func New(nc *nats.Conn, o Options) (*Server, error) {
 		packetLimits: sio.Limits{MaxAttachments: o.Limits.Attachments, MaxBytes: o.Limits.MaxPayload, Namespaces: namespaces[:]},
 		hub:          newHub(), accounts: newAccounts(o.Limits), throttle: newThrottle(o.Limits.FailuresPerMinute),
 		greeters: &greeters{}, revocations: newRevocations(), changes: newAccessChanges(), reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound),
+	}
+	if s.connections, err = newConnections(s); err != nil {
+		return nil, err
 	}
 	s.roster = newRoster(nc, s.hub, o.Name, s.log)
 	if s.requests, err = newRequests(nc); err != nil {
@@ -191,6 +197,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	group.Go(func() {
 		if err := s.roster.run(work); err != nil {
 			s.log.Error("room counts are not shared", "error", err)
+		}
+	})
+	group.Go(func() {
+		if err := s.connections.run(work); err != nil {
+			s.log.Error("connections are not reported", "error", err)
 		}
 	})
 	served := make(chan error, 1)

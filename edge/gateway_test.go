@@ -468,3 +468,84 @@ func TestTokenIsRefreshedInPlace(t *testing.T) {
 		t.Fatalf("the new token's scope does not count: %v", ack)
 	}
 }
+
+func TestConnectionsAreReported(t *testing.T) {
+	_, nc := startBus(t)
+	batches := make(chan subjects.ConnBatch, 100)
+	sub, err := nc.Subscribe(subjects.AllConn, func(m *nats.Msg) {
+		batch, err := subjects.DecodeConnBatch(m.Data)
+		if err != nil {
+			t.Error(err)
+		}
+		batches <- batch
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	_, url := startEdge(t, nc, Options{Name: "e@1", IdleAfter: 300 * time.Millisecond})
+	var seq uint64
+	expect := func(op subjects.ConnOp) subjects.ConnEvent {
+		t.Helper()
+		for deadline := time.After(patience); ; {
+			select {
+			case batch := <-batches:
+				if seq++; batch.Seq != seq || batch.Edge != "e@1" {
+					t.Fatalf("batch %d of %s, want %d", batch.Seq, batch.Edge, seq)
+				}
+				if len(batch.Events) > 0 {
+					if e := batch.Events[0]; e.Op == op && e.User == "u1" {
+						return e
+					}
+					t.Fatalf("batch %+v, want %s", batch, op)
+				}
+			case <-deadline:
+				t.Fatalf("no %s", op)
+			}
+		}
+	}
+	b := connect(t, url, "/events", "u1", "")
+	if e := expect(subjects.ConnOpen); e.Socket != b.SID() || e.Namespace != "/events" || e.Device == "" {
+		t.Fatalf("open %+v", e)
+	}
+	expect(subjects.ConnIdle)
+	b.ack("presence:heartbeat", map[string]any{})
+	expect(subjects.ConnActive)
+	b.ack("presence:idle", map[string]any{})
+	expect(subjects.ConnIdle)
+	b.ack("presence:heartbeat", map[string]any{}) // says nothing any more
+	subject, err := subjects.EdgeConnectionsSubject("e@1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := nc.Request(subject, nil, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := subjects.DecodeConnSnapshot(reply.Data)
+	if err != nil || whole.Seq != seq || len(whole.Sockets) != 1 || !whole.Sockets[0].Idle {
+		t.Fatalf("snapshot %+v behind batch %d: %v", whole, seq, err)
+	}
+	b.ack("presence:active", map[string]any{})
+	expect(subjects.ConnActive)
+	b.Abort()
+	if e := expect(subjects.ConnClose); e.Clean {
+		t.Fatal("a lost transport is reported as clean")
+	}
+	key, _ := subjects.LeaseKey("e@1")
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := js.KeyValue(t.Context(), subjects.BucketEdges)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := bucket.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lease, err := subjects.DecodeEdgeLease(entry.Value()); err != nil || lease.Incarnation != whole.Incarnation {
+		t.Fatalf("lease %s: %v", entry.Value(), err)
+	}
+}

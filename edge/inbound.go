@@ -69,6 +69,7 @@ func (s *Server) event(k *socket, p sio.Packet) {
 		in.refuse(no)
 		return
 	}
+	s.connections.active(k, name, now)
 	in.body = bodyOf(args, p.Data)
 	s.dispatch(&in)
 }

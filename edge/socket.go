@@ -40,6 +40,11 @@ type socket struct {
 	lastEvent atomic.Int64 // Unix ms of its last event; read by health
 	absorbing atomic.Bool  // a service has taken its first heartbeat
 
+	// Activity, see connections.go.
+	activity        atomic.Int64 // Unix ms of the last sign of a human
+	idle            atomic.Bool
+	speaksForItself atomic.Bool // it has sent presence:active or presence:idle: heartbeats say nothing any more
+
 	mu sync.Mutex
 	// Guarded by mu.
 	rooms  []membership
