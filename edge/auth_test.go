@@ -62,6 +62,7 @@ func TestVerifySecret(t *testing.T) {
 		"type refresh":     {hs(jwt.MapClaims{"sub": "u1", "type": "refresh"}), "", "refresh"},
 		"nobody":           {hs(jwt.MapClaims{"exp": inAnHour()}), "", "sub has 0 bytes"},
 		"long user":        {hs(jwt.MapClaims{"sub": strings.Repeat("u", 129)}), "", "129 bytes"},
+		"critical header":  {criticalToken(t), "", "signature or algorithm"},
 		"line break":       {hs(jwt.MapClaims{"sub": "u1\r\nLex-User: admin"}), "", "control"},
 		"sub is a number":  {hs(jwt.MapClaims{"sub": 7}), "", "cannot be read"},
 		"other secret":     {sign(t, jwt.SigningMethodHS256, []byte("another secret, long enough"), jwt.MapClaims{"sub": "u1"}), "", "signature"},
@@ -84,6 +85,16 @@ func TestVerifySecret(t *testing.T) {
 			}
 		})
 	}
+}
+
+func criticalToken(t *testing.T) string {
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "u1"})
+	token.Header["crit"] = []string{"exp"}
+	signed, err := token.SignedString([]byte(testSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }
 
 // keyPair is one public key with what signs for it.

@@ -40,7 +40,7 @@ type Options struct {
 	OnExpiry      ExpiryMode    // of a token while its socket is connected; default ExpiryKeep
 	SessionMaxAge time.Duration // 12 h; bounds ExpiryKeep
 
-	MemoryLimit  int64        // bytes; health is degraded at 90 % of it; 512 MiB
+	MemoryLimit  int64        // bytes; health is degraded above 90 % of it; 512 MiB
 	Mode         engine.Mode  // how sockets are served; default by system
 	HTTP         http.Handler // what is neither Socket.IO nor health; nil is 404
 	OpsElsewhere bool         // no /metrics on the public listener

@@ -69,7 +69,7 @@ const (
 	degraded = "degraded"
 	critical = "critical"
 
-	nearPercent = 90 // of a limit: degraded; at the limit: critical
+	nearPercent = 90 // of a limit: above it degraded; at the limit critical
 )
 
 // roomCensus counts rooms without each user's own and `all`.
@@ -151,16 +151,16 @@ func (s *Server) judge(clients int, memory memoryReport) (status string, issues 
 	}
 	byLimit := []struct {
 		name string
-		used float64 // percent
+		used float64 // percent, not rounded
 	}{
-		{"connections", percent(clients, s.limits.Connections)},
+		{"connections", 100 * float64(clients) / float64(s.limits.Connections)},
 		{"memory", 100 * memory.RSSMB / memory.LimitMB},
 	}
 	for _, l := range byLimit {
 		switch {
 		case l.used >= 100:
 			worse(critical, "%s at their limit: %.1f %%", l.name, l.used)
-		case l.used >= nearPercent:
+		case l.used > nearPercent:
 			worse(degraded, "%s near their limit: %.1f %%", l.name, l.used)
 		}
 	}
@@ -234,12 +234,12 @@ func (s *Server) memory() memoryReport {
 
 func megabytes(b uint64) float64 { return math.Round(float64(b)/(1<<20)*10) / 10 }
 
-// percent has one decimal; a limit of 0 is full.
+// percent has two decimals; a limit of 0 is full.
 func percent(used, limit int) float64 {
 	if limit <= 0 {
 		return 100
 	}
-	return math.Round(1000*float64(used)/float64(limit)) / 10
+	return math.Round(10_000*float64(used)/float64(limit)) / 100
 }
 
 // descriptors counts this process's open files, where the system tells.

@@ -16,7 +16,8 @@ import (
 // at most, and takes what comes later as it comes.
 
 const (
-	helloPatience = 250 * time.Millisecond // for a service that answered before
+	helloFirst    = 2 * time.Second        // for the first answer; where no service listens there is no wait
+	helloPatience = 500 * time.Millisecond // from one answer to the next of a service that answered before
 	helloLate     = 2 * time.Second        // after which an answer is not listened to any more
 )
 
@@ -65,7 +66,7 @@ func (s *Server) greet(k *socket, announce bool) {
 	g := &greeting{s: s, k: k, missing: s.greeters.expected(k.ns), announce: announce}
 	header := nats.Header{}
 	k.caller().SetHeaders(header)
-	s.requests.do(subjects.HelloSubject(k.ns.String()), header, nil, helloPatience, g.answer)
+	s.requests.do(subjects.HelloSubject(k.ns.String()), header, nil, helloFirst, g.answer)
 }
 
 func (g *greeting) answer(m *nats.Msg, err error) (more time.Duration) {

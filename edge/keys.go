@@ -95,7 +95,18 @@ func newKeys(o KeyOptions, find jwt.Keyfunc, algorithms ...string) *Keys {
 	if o.Audience != "" {
 		options = append(options, jwt.WithAudience(o.Audience))
 	}
-	return &Keys{parser: jwt.NewParser(options...), find: find}
+	return &Keys{parser: jwt.NewParser(options...), find: refuseCritical(find)}
+}
+
+// refuseCritical refuses tokens that name header parameters which must be understood: none is here
+// (RFC 7515, section 4.1.11).
+func refuseCritical(find jwt.Keyfunc) jwt.Keyfunc {
+	return func(t *jwt.Token) (any, error) {
+		if _, ok := t.Header["crit"]; ok {
+			return nil, errors.New("the token has critical header parameters")
+		}
+		return find(t)
+	}
 }
 
 func fixedKey(key any) jwt.Keyfunc {
