@@ -1,0 +1,200 @@
+// Command lexiload opens real Socket.IO connections to an edge, publishes events over NATS and reports what
+// arrived: connect rate, deliveries a second, latency, losses, and what both cost the server.
+//
+//	lexiload --connections 10000 --server-pid $(pidof lexiflow)          idle connections
+//	lexiload --connections 5000 --burst --events 1000                    fan-out at full speed
+//	lexiload --connections 100 --rate 50 --duration 10s                  latency at 5,000 deliveries/s
+//
+// It is one process, and on a small machine it competes with the server it measures: that is why it never
+// decodes what is delivered. Every run is bounded in count and in time, and it only talks to this machine,
+// because aimed elsewhere it would be a weapon.
+//
+// Exit code 0 means that everything arrived, once and in order; 1 that it did not, or that the run failed;
+// 2 is wrong usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	exitOK = iota
+	exitFailed
+	exitUsage
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal kills
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// config is the command line.
+type config struct {
+	urls      []string
+	namespace string
+	transport string
+	nats      string
+
+	connections int
+	connectRate float64 // a second
+	concurrency int
+	rooms       int
+	token       string
+	secret      string
+
+	rate     float64 // events a second
+	burst    bool
+	inflight int
+	events   int
+	duration time.Duration
+	size     int
+	drain    time.Duration
+	settle   time.Duration
+	limit    time.Duration
+
+	serverPID int
+	natsPID   int
+	json      bool
+}
+
+const (
+	maxConnections = 60_000 // what one loopback address can hold
+	maxEvents      = 10_000_000
+	maxSize        = 1 << 20
+)
+
+func parseFlags(args []string, stderr io.Writer) (config, error) {
+	var c config
+	var urls string
+	f := flag.NewFlagSet("lexiload", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&urls, "url", "http://127.0.0.1:3000", "edges on this machine, several with commas")
+	f.StringVar(&c.namespace, "namespace", "/events", "namespace to connect to")
+	f.StringVar(&c.transport, "transport", "websocket", "websocket or polling")
+	f.StringVar(&c.nats, "nats", "nats://127.0.0.1:4222", "NATS on this machine, to publish to")
+	f.IntVar(&c.connections, "connections", 100, "connections to open")
+	f.Float64Var(&c.connectRate, "connect-rate", 1000, "connections to begin a second")
+	f.IntVar(&c.concurrency, "connect-concurrency", 64, "connections to be opening at once")
+	f.IntVar(&c.rooms, "rooms", 1, "connection i joins case r(i mod rooms)")
+	f.StringVar(&c.token, "token", "", "one token for all connections")
+	f.StringVar(&c.secret, "jwt-secret", os.Getenv("JWT_SECRET"), "HS256 secret to make a token with for each of the users u0, u1, …; default $JWT_SECRET")
+	f.Float64Var(&c.rate, "rate", 0, "events to publish a second")
+	f.BoolVar(&c.burst, "burst", false, "publish as fast as events are delivered to all")
+	f.IntVar(&c.inflight, "inflight", 16, "with --burst: events published but not yet delivered to all")
+	f.IntVar(&c.events, "events", 0, "events to publish at most; 0 = as many as --duration allows")
+	f.DurationVar(&c.duration, "duration", 10*time.Second, "how long to publish at most")
+	f.IntVar(&c.size, "size", 200, "bytes of each payload")
+	f.DurationVar(&c.settle, "settle", 2*time.Second, "how long to hold the connections before they are measured")
+	f.DurationVar(&c.drain, "drain", 5*time.Second, "how long to wait for a delivery before the missing ones count as lost")
+	f.DurationVar(&c.limit, "time-limit", 10*time.Minute, "end of the run in any case")
+	f.IntVar(&c.serverPID, "server-pid", 0, "process of the edge: report its CPU and memory")
+	f.IntVar(&c.natsPID, "nats-pid", 0, "process of NATS: report its CPU")
+	f.BoolVar(&c.json, "json", false, "report as JSON")
+	if err := f.Parse(args); err != nil {
+		return c, err
+	}
+	if f.NArg() > 0 {
+		return c, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	c.urls = strings.Split(urls, ",")
+	return c, c.check()
+}
+
+// check names the flag that cannot be.
+func (c *config) check() error {
+	between := func(name string, value, low, high int) error {
+		if value < low || value > high {
+			return fmt.Errorf("--%s %d: want %d to %d", name, value, low, high)
+		}
+		return nil
+	}
+	errs := []error{
+		between("connections", c.connections, 1, maxConnections),
+		between("connect-concurrency", c.concurrency, 1, 1000),
+		between("rooms", c.rooms, 1, c.connections),
+		between("inflight", c.inflight, 1, maxInflight),
+		between("events", c.events, 0, maxEvents),
+		between("size", c.size, minPayload, maxSize),
+	}
+	if c.connectRate <= 0 || c.rate < 0 {
+		errs = append(errs, errors.New("--connect-rate and --rate must be positive"))
+	}
+	if c.rate > 0 && c.burst {
+		errs = append(errs, errors.New("--rate and --burst exclude each other"))
+	}
+	if c.events > 0 && !c.publishes() {
+		errs = append(errs, errors.New("--events needs --rate or --burst"))
+	}
+	if min(c.duration, c.drain, c.limit) <= 0 || c.settle < 0 {
+		errs = append(errs, errors.New("--duration, --drain and --time-limit must be positive"))
+	}
+	if (c.token == "") == (c.secret == "") {
+		errs = append(errs, errors.New("exactly one of --token and --jwt-secret is needed"))
+	}
+	for _, u := range c.urls {
+		errs = append(errs, onLoopback("url", u))
+	}
+	for u := range strings.SplitSeq(c.nats, ",") {
+		errs = append(errs, onLoopback("nats", u))
+	}
+	return errors.Join(errs...)
+}
+
+// publishes tells whether there is anything to do beside connecting.
+func (c *config) publishes() bool { return c.rate > 0 || c.burst }
+
+// onLoopback refuses targets beyond this machine. Names other than localhost are not looked up: what they
+// point to may change.
+func onLoopback(flagName, target string) error {
+	u, err := url.Parse(target)
+	if err != nil || u.Hostname() == "" {
+		return fmt.Errorf("--%s %q: want scheme://host:port", flagName, target)
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return nil
+	}
+	return fmt.Errorf("--%s: %s is not this machine: lexiload only loads loopback addresses (127.0.0.1, ::1, localhost)", flagName, u.Hostname())
+}
+
+// run is the program but for the process.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c, err := parseFlags(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	say := func(format string, v ...any) { _, _ = fmt.Fprintf(stderr, format+"\n", v...) } // nobody left to tell
+	if err != nil {
+		say("lexiload: %s\nSee lexiload --help.", strings.ReplaceAll(err.Error(), "\n", "\nlexiload: "))
+		return exitUsage
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, errors.New("--time-limit is over"))
+	defer cancel()
+	l := newLoad(c, say)
+	defer l.close()
+	report, err := l.run(ctx)
+	if err != nil {
+		say("lexiload: %v", err)
+		return exitFailed
+	}
+	if err := report.write(stdout, c.json); err != nil {
+		say("lexiload: writing the report: %v", err)
+		return exitFailed
+	}
+	if !report.Complete() {
+		return exitFailed
+	}
+	return exitOK
+}
