@@ -4,7 +4,8 @@
 #   bench.sh FOLDER   the folder with lexiflow and lexiload; see `make bench`
 #
 # Each figure runs against a fresh edge, so that memory is measured over an empty process. CONNECTIONS and
-# MEMBERS set the size. On a machine that does other things meanwhile, latency says more about those.
+# MEMBERS set the size; NATS_PORT and EDGE_PORT must be free. On a machine that does other things meanwhile,
+# latency says more about those.
 set -eu
 
 bin=${1:?usage: bench.sh FOLDER}
@@ -55,6 +56,7 @@ figure() {
   until "$bin/lexiload" --url "http://127.0.0.1:$edge_port" --nats "nats://127.0.0.1:$nats_port" \
     --connections 1 --settle 0s >/dev/null 2>&1; do
     tries=$((tries + 1))
+    kill -0 "$edge_pid"
     [ "$tries" -lt 50 ] || { echo "bench: the edge does not start" >&2; exit 1; }
     sleep 0.2
   done
@@ -66,6 +68,8 @@ figure() {
 
 "$bin/lexiflow" nats --nats-listen "127.0.0.1:$nats_port" --data-dir "$data/nats" >"$data/nats.log" 2>&1 &
 nats_pid=$!
+sleep 1
+kill -0 "$nats_pid" # else the port is somebody else's, and so would be the figures
 
 figure "$connections idle connections, one case each 10 (at most 6 KiB each)" \
   --connections "$connections" --rooms "$((connections / 10))" --settle 15s
