@@ -124,8 +124,7 @@ func (c *client) drop(reason string, how engine.Reason) {
 
 // malformed names the way in which a packet was: the codec knows.
 func malformed(err error) string {
-	var e sio.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[sio.Error](err); ok {
 		return "malformed_" + e.Reason()
 	}
 	return reasonMalformed

@@ -38,7 +38,7 @@ func (s *Server) admitTo(k *socket, kind subjects.Kind, id, name string) (entere
 		no.currentRoomCount = rooms
 		return false, no
 	}
-	if _, entered = k.join(name, roomAsked); !entered {
+	if !k.join(name, roomAsked) {
 		s.accounts.leave(k.account, name) // a service was faster, or the socket is gone
 		return false, nil
 	}

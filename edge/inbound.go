@@ -70,7 +70,7 @@ func (s *Server) event(k *socket, p sio.Packet) {
 		return
 	}
 	s.connections.active(k, name, now)
-	in.body = bodyOf(args, p.Data)
+	in.body = bodyOf(args)
 	s.dispatch(&in)
 }
 
@@ -91,8 +91,8 @@ func checkEvent(n ns, name string, p sio.Packet) *refusal {
 // ofEveryNamespace names the events that are about the connection and not about what it carries.
 func ofEveryNamespace(event string) bool { return event == "ping" || event == "auth:refresh" }
 
-// bodyOf maps arguments to one JSON value. data is the packet's whole array.
-func bodyOf(args sio.Args, data []byte) []byte {
+// bodyOf maps arguments to one JSON value.
+func bodyOf(args sio.Args) []byte {
 	first, rest, ok := args.Next()
 	if !ok {
 		return []byte("{}")

@@ -87,20 +87,19 @@ func (k *socket) emit(event string, data json.RawMessage) {
 	k.send(sio.AppendEvent(nil, k.ns.String(), event, data))
 }
 
-// join enters a room once; entering again changes nothing. It reports whether the socket is in it
-// now, and whether that is new.
-func (k *socket) join(name string, origin roomOrigin) (in, entered bool) {
+// join enters a room once and reports whether it did: not when the socket is in it already, or gone.
+func (k *socket) join(name string, origin roomOrigin) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return false, false
+		return false
 	}
 	if k.find(name) >= 0 {
-		return true, false
+		return false
 	}
 	r := k.client.server.hub.add(roomKey{k.ns, name}, k)
 	k.rooms = append(k.rooms, membership{r, origin})
-	return true, true
+	return true
 }
 
 // leave leaves a room that was entered this way and reports whether it was in it.
