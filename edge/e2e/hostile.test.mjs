@@ -323,6 +323,54 @@ test('a client that floods and does not read is closed; the others go on', async
   await raw.closed();
 });
 
+test('a flood of refused CONNECTs ends the connection', async (t) => {
+  for (const packet of ['40/nowhere,', '40/messaging,{"token":"garbage"}']) {
+    const raw = await joined(t);
+    raw.write(Buffer.concat(Array.from({ length: 200 }, () => frame(TEXT, packet))));
+    await raw.closed();
+  }
+});
+
+// noise is a repeatable sequence of numbers below n (xorshift).
+function noise(seed) {
+  let state = seed;
+  return (n) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % n;
+  };
+}
+
+test('300 clients with damaged packets and frames', async () => {
+  const pick = noise(20_240_501);
+  const seeds = [
+    ask, '40/messaging,{"token":"x"}', '41/events,', '3', '42/events,["join_room",{"room":"r"}]', '43/events,5[{}]',
+    '452-/events,7["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]', '42/events,12["a:b",{"c":[1,2,{"d":"\\u00e9"}]}]',
+  ];
+  const alphabet = '0123456789-,/[]{}":\\u_bx\u001e \u00e9\ud83c\udfdb';
+  const damaged = (text) => {
+    const letters = [...text];
+    for (let i = 1 + pick(4); i > 0; i--) {
+      const at = pick(letters.length);
+      [() => (letters[at] = alphabet[pick(alphabet.length)]), () => letters.splice(at, 1), () => letters.splice(at, 0, letters[pick(letters.length)])][pick(3)]();
+      if (letters.length === 0) letters.push('4');
+    }
+    return letters.join('');
+  };
+  const attack = async () => {
+    const raw = await RawSocket.joined(server.url, tokenOf(someone()));
+    for (let i = 0; i < 20; i++) {
+      const bytes = pick(6) === 0 ? frame(BINARY, Buffer.from([pick(256), pick(256)])) : frame(TEXT, damaged(seeds[pick(seeds.length)]));
+      if (pick(10) === 0) bytes[pick(bytes.length)] ^= 1 << pick(8);
+      raw.write(bytes);
+    }
+    raw.tcp.end();
+    await raw.closed();
+  };
+  for (let round = 0; round < 10; round++) await Promise.all(Array.from({ length: 30 }, attack));
+});
+
 const rss = () => {
   const match = existsSync(`/proc/${server.pid}/status`) && readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/);
   return match ? Number(match[1]) / 1024 : 0;
