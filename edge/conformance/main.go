@@ -36,7 +36,7 @@ func run(args []string) error {
 	mode := flags.String("mode", "engine", "engine: echo on /engine.io/; socket: namespaces on /socket.io/")
 	loops := flags.String("read", "auto", "how connections are read: auto, epoll or goroutines")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return err // the flag package has printed the usage
 	}
 	handler, path, err := handlerOf(*mode)
 	if err != nil {

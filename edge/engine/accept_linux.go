@@ -37,7 +37,7 @@ func (p *poller) accept(l *net.TCPListener) error {
 	}
 	var (
 		fd     int
-		from   unix.Sockaddr
+		from   syscall.Sockaddr
 		failed error
 		pause  backoff
 	)
@@ -46,7 +46,8 @@ func (p *poller) accept(l *net.TCPListener) error {
 		_ = unix.SetsockoptInt(int(listener), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	})
 	one := func(listener uintptr) bool {
-		fd, from, failed = unix.Accept4(int(listener), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		// Not that of x/sys/unix, which asks for the socket's protocol with another call.
+		fd, from, failed = syscall.Accept4(int(listener), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		return !errors.Is(failed, unix.EAGAIN)
 	}
 	for {
@@ -75,11 +76,11 @@ func (p *poller) stopAccepting() {
 	clear(p.listeners)
 }
 
-func remoteOf(from unix.Sockaddr) string {
+func remoteOf(from syscall.Sockaddr) string {
 	switch a := from.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)).String()
 	}
 	return ""
@@ -193,7 +194,7 @@ func (h *headReader) read(c *conn, data []byte) {
 	}
 	if end < seen || end > maxHead {
 		h.engine.counters.refused[refusedHeadTooLarge].Add(1)
-		c.answer(appendResponse(nil, http.StatusRequestHeaderFieldsTooLarge, "text/plain", nil, ""))
+		c.answer(appendResponse(nil, http.StatusRequestHeaderFieldsTooLarge, "text/plain", nil))
 		return
 	}
 	head, early := data[:end+4], data[end+4:]
@@ -229,11 +230,11 @@ func (h *headReader) upgrade(c *conn, head, early []byte) {
 	h.request, h.session = Request{}, nil
 	switch {
 	case refused != nil:
-		c.answer(appendResponse(nil, refused.Status, "application/json", refused.body(), r.Origin))
+		c.answer(appendResponse(nil, refused.Status, "application/json", refused.body()))
 	case err != nil:
 		h.engine.counters.refused[refusedRequest].Add(1)
 		if h.out.Len() == 0 || !errors.Is(err, io.EOF) && !bytes.HasPrefix(h.out.Bytes(), []byte("HTTP/1.1 4")) {
-			c.answer(appendResponse(nil, refusals[refusedRequest].Status, "application/json", refusals[refusedRequest].body(), ""))
+			c.answer(appendResponse(nil, refusals[refusedRequest].Status, "application/json", refusals[refusedRequest].body()))
 			return
 		}
 		c.answer(bytes.Clone(h.out.Bytes()))
@@ -330,14 +331,11 @@ func (c *conn) answer(response []byte) {
 }
 
 // appendResponse appends a whole HTTP response after which the connection is closed.
-func appendResponse(dst []byte, status int, kind string, body []byte, origin string) []byte {
+func appendResponse(dst []byte, status int, kind string, body []byte) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(append(dst, ' '), http.StatusText(status)...)
 	dst = append(append(dst, "\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Type: "...), kind...)
-	if origin != "" {
-		dst = append(dst, "\r\nVary: Origin"...)
-	}
 	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	return append(append(dst, "\r\n\r\n"...), body...)

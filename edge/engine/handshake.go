@@ -131,4 +131,12 @@ func (s *Session) carry(l link, r *Request, wire []byte) {
 	s.link = l
 	s.queue.push(&Frame{wire: append(wire, open...)})
 	s.start(r)
+	s.mu.Lock()
+	closing, early := s.closing, s.queue.list
+	s.mu.Unlock()
+	if closing {
+		// The official client notices a close before the open packet only by its timeout of 20 s. The
+		// close itself waits for s.end.
+		l.direct(early[0].wire)
+	}
 }

@@ -150,7 +150,6 @@ func (e *Engine) hijack(w http.ResponseWriter, r *http.Request, request *Request
 			return
 		}
 	}
-	w.Header().Del("Vary")
 	nc, rw, _, err := ws.HTTPUpgrader{}.Upgrade(r, w)
 	if err != nil { // answered by the upgrader
 		e.counters.refused[refusedRequest].Add(1)

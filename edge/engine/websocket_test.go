@@ -211,3 +211,14 @@ func TestCloseAfterFlush(t *testing.T) {
 		s.reason(ReasonDrain)
 	})
 }
+
+// A session that Open closes was begun all the same: the client must see the handshake end.
+func TestCloseInOpen(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode Mode) {
+		h := newRecorder()
+		h.open = func(s *Session, _ *Request) { s.Close(ReasonServerClose) }
+		s := serve(t, h, Options{Mode: mode})
+		s.websocket().wantClose(codeNormal)
+		s.reason(ReasonServerClose)
+	})
+}
