@@ -60,7 +60,7 @@ func (a *app) runEdge(ctx context.Context, c *config) error {
 		if err != nil {
 			return err
 		}
-		l, err := listen(ctx, "listen", c.listen)
+		l, err := openListener(ctx, "listen", c.listen)
 		if err != nil {
 			return err
 		}

@@ -87,6 +87,7 @@ func TestWrongUsage(t *testing.T) {
 		"an empty id":             {[]string{"publish", "case", "", "a:b"}, nil, []string{"id"}},
 		"too few words":           {[]string{"publish", "case", "1"}, nil, []string{"KIND ID EVENT"}},
 		"a class":                 {[]string{"publish", "--class", "log", "case", "1", "a"}, nil, []string{"--class", "lex"}},
+		"a name":                  {[]string{"edge", "--name", "a.b"}, secret, []string{"--name", `"a.b"`, "letters"}},
 		"a namespace":             {[]string{"listen", "--namespace", "events"}, nil, []string{"--namespace", "/events"}},
 		"no secret to sign with":  {[]string{"token", "--data-dir", "/nowhere"}, nil, []string{"--jwt-secret", "/nowhere"}},
 		"a token type":            {[]string{"token", "--type", "admin"}, secret, []string{"--type", "access"}},

@@ -59,7 +59,7 @@ func (a *app) runNATS(ctx context.Context, c *config) error {
 
 // startNATS runs the embedded server in the data folder and makes the streams. The caller closes both.
 func startNATS(ctx context.Context, c *config, log *slog.Logger) (*natsd.Server, *nats.Conn, error) {
-	probe, err := listen(ctx, "nats-listen", c.natsListen) // so that the error names the flag
+	probe, err := openListener(ctx, "nats-listen", c.natsListen) // so that the error names the flag
 	if err != nil {
 		return nil, nil, err
 	}

@@ -65,7 +65,7 @@ func (g *group) add(name string, run func(context.Context) error) {
 	}()
 }
 
-// wait returns when all have returned. Once they were told to stop they have patience: a new timeout,
+// wait returns when all have returned; at least one was added. Once they were told to stop they have patience: a new timeout,
 // because the context that ended is why they stop. What still runs then is named and left behind.
 func (g *group) wait(patience time.Duration) error {
 	defer g.stop()
@@ -102,8 +102,8 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// listen opens the address of a flag. Its error names the flag and what to do.
-func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+// openListener opens the address of a flag. Its error names the flag and what to do.
+func openListener(ctx context.Context, flag, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -140,7 +140,7 @@ func (o *ops) addTo(g *group, address string, log *slog.Logger) error {
 	if address == "" {
 		return nil
 	}
-	l, err := listen(g.ctx, "ops-listen", address)
+	l, err := openListener(g.ctx, "ops-listen", address)
 	if err != nil {
 		return err
 	}

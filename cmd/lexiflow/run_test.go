@@ -64,11 +64,11 @@ func TestListenNamesTheFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }() // holds the port
-	_, err = listen(t.Context(), "listen", taken.Addr().String())
+	_, err = openListener(t.Context(), "listen", taken.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), "--listen "+taken.Addr().String()) || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("%v", err)
 	}
-	if _, err := listen(t.Context(), "ops-listen", "192.0.2.1:1"); err == nil || !strings.Contains(err.Error(), "--ops-listen") {
+	if _, err := openListener(t.Context(), "ops-listen", "192.0.2.1:1"); err == nil || !strings.Contains(err.Error(), "--ops-listen") {
 		t.Errorf("%v", err)
 	}
 }

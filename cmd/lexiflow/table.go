@@ -148,7 +148,7 @@ func (c *config) limits() []setting {
 // operations are how servers run and what they say.
 func (c *config) operations() []setting {
 	return []setting{
-		{flag: "name", value: text(&c.name), in: inUp | inEdge, help: "name of this edge on the bus; random by default"},
+		{flag: "name", value: name(&c.name), in: inUp | inEdge, help: "name of this edge on the bus; random by default"},
 		{
 			flag: "engine", value: option(&c.engine, parseMode, engine.Mode.String), standard: "auto", in: inUp | inEdge,
 			help: "how sockets are served: auto, epoll (Linux) or goroutines",

@@ -41,7 +41,7 @@ func (a *app) runUp(ctx context.Context, c *config) error {
 		return err
 	}
 	log := a.logger(c)
-	l, err := listen(ctx, "listen", c.listen) // first, because it is what most often is in use
+	l, err := openListener(ctx, "listen", c.listen) // first, because it is what most often is in use
 	if err != nil {
 		return err
 	}
@@ -56,16 +56,16 @@ func (a *app) runUp(ctx context.Context, c *config) error {
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	g, o := newGroup(ctx), newOps()
+	o := newOps()
+	gateway, err := edge.New(nc, c.edgeOptions(keys, page(d), log, o.registry))
+	if err != nil {
+		return err
+	}
+	o.answer(gateway.Ops())
+	g := newGroup(ctx)
 	if err := o.addTo(g, c.opsListen, log); err != nil {
 		return err
 	}
-	gateway, err := edge.New(nc, c.edgeOptions(keys, page(d), log, o.registry))
-	if err != nil {
-		g.stop()
-		return errors.Join(err, g.wait(stopPatience))
-	}
-	o.answer(gateway.Ops())
 	g.add("edge", func(ctx context.Context) error { return drained(gateway.Run(ctx, l), nc) })
 	d.print(a.out, c.dataDir)
 	return g.wait(c.draining + stopPatience)

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lexiflow/realtime/subjects"
 )
 
 // parsed is a value of any type with its reader. The reader's error says what is wrong with the text
@@ -45,6 +47,16 @@ func same(s string) string { return s }
 // text is any text.
 func text(to *string) value {
 	return parsed[string]{to, "text", func(s string) (string, error) { return s, nil }, same}
+}
+
+// name is one that can be a part of a subject.
+func name(to *string) value {
+	return parsed[string]{to, "text", func(s string) (string, error) {
+		if token, err := subjects.Escape(s); err != nil || token != s || len(s) > 64 {
+			return "", errors.New("1 to 64 letters, digits, - and _ are allowed")
+		}
+		return s, nil
+	}, same}
 }
 
 // number is a whole number between two bounds.

@@ -46,6 +46,8 @@ function state(name, detail) {
       const count = () => say(`Reconnecting in ${Math.max(Math.ceil((until - Date.now()) / 1000), 1)} s`);
       count();
       tick = setInterval(count, 250);
+      watching("Not connected. This page comes back by itself.");
+      health();
       break;
     }
     case "idle":
@@ -65,6 +67,7 @@ async function refused(error) {
   if (error.code === "AUTH_FAILED") {
     const fresh = await demo();
     if (fresh && fresh !== token) {
+      sessionStorage.removeItem("lexiflow-token");
       token = fresh;
       socket.connect();
       return;
@@ -109,7 +112,7 @@ function watch(id) {
   watched = "";
   $("case").value = id;
   $("empty-case").textContent = id;
-  history.replaceState(null, "", `#case=${encodeURIComponent(id)}`);
+  history.replaceState(null, "", `#${new URLSearchParams({ case: id })}`);
   forCase(id);
   if (socket.id) subscribe();
 }
@@ -206,7 +209,7 @@ colours();
 copies();
 offer();
 listen();
-watch(decodeURIComponent(/^#case=(.+)/.exec(location.hash)?.[1] ?? "123"));
+watch(new URLSearchParams(location.hash.slice(1)).get("case") || "123");
 watchHealth();
 token ||= await demo();
 if (token) {

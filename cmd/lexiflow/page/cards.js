@@ -122,7 +122,7 @@ function changed(changes) {
   );
 }
 
-const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value ?? null));
+const shown = (value) => (typeof value === "string" ? value : value === null || value === undefined ? "–" : JSON.stringify(value));
 
 function payload(data) {
   const details = element("details", "payload", element("summary", "", "Payload"));
