@@ -21,6 +21,7 @@ var wireEvents = map[string]struct{ published, namespaces, keys string }{
 		"id type title message priority userId metadata? actionUrl? relatedEntityId? relatedEntityType? createdAt",
 	},
 	"notification:read":     {"lex.user", "/notifications", "notificationId userId readAt"},
+	"notification:unread":   {"lex.user", "/notifications", "notificationId userId"},
 	"notification:all-read": {"lex.user", "/notifications", "userId"},
 	"notification:deleted":  {"lex.user", "/notifications", "notificationId userId"},
 	"notification:count":    {"lex.user", "/notifications", "count userId"},
@@ -142,8 +143,13 @@ var wireCommands = map[string]struct{ by, request, ack string }{
 	"auth:refresh":     {"edge", "token", "success expiresAt"},
 
 	"notification:mark-read":     {"service", "notificationId", "success unreadCount"},
+	"notification:mark-unread":   {"service", "notificationId", "success unreadCount"},
 	"notification:mark-all-read": {"service", "", "success unreadCount"},
 	"notification:delete":        {"service", "notificationId wasUnread?", "success"},
+	"notification:list":          {"service", "cursor? limit? unreadOnly?", "success notifications nextCursor? unreadCount"},
+	"notification:preferences":   {"service", "set?", "success preferences"},
+	"notification:follow":        {"service", "caseId", "success caseId following"},
+	"notification:unfollow":      {"service", "caseId", "success caseId following"},
 	"notifications:subscribe":    {"service", "", "success"},
 	"notifications:unsubscribe":  {"service", "", "success"},
 
