@@ -117,16 +117,20 @@ func (s *setting) variables() []variable {
 	return []variable{{name: "LEXIFLOW_" + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))}}
 }
 
-// badValue is a value that is not allowed. A secret's is not repeated.
+// badValue is a value that is not allowed.
 type badValue struct {
+	s           *setting
 	where, text string
-	secret      bool
 	err         error // says what is allowed
 }
 
+// Error does not repeat a secret, nor the password in a URL.
 func (e *badValue) Error() string {
-	if e.secret {
+	switch {
+	case e.s.secret:
 		return fmt.Sprintf("%s: %v", e.where, e.err)
+	case e.s.value.Type() == "url":
+		return fmt.Sprintf("%s %q: %v", e.where, redact(e.text), e.err)
 	}
 	return fmt.Sprintf("%s %q: %v", e.where, e.text, e.err)
 }
@@ -141,7 +145,7 @@ type flagValue struct {
 
 func (f flagValue) Set(text string) error {
 	if err := f.value.Set(text); err != nil {
-		return &badValue{"--" + f.s.flag, text, f.s.secret, err}
+		return &badValue{f.s, "--" + f.s.flag, text, err}
 	}
 	return nil
 }
@@ -224,7 +228,7 @@ func (s *setting) fromEnvironment(env func(string) (string, bool)) error {
 			err = s.value.Set(text)
 		}
 		if err != nil {
-			return &badValue{v.name, given, s.secret, err}
+			return &badValue{s, v.name, given, err}
 		}
 		s.origin = v.name
 		return nil

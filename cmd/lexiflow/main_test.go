@@ -119,6 +119,8 @@ func TestSecretsStayOutOfErrors(t *testing.T) {
 	}{
 		"flag":     {[]string{"edge", "--jwt-secret", short}, nil},
 		"variable": {[]string{"edge"}, map[string]string{"JWT_SECRET": short}},
+		"URL":      {[]string{"edge", "--nats", "http://u:" + short + "@n1"}, nil},
+		"no URL":   {[]string{"edge"}, map[string]string{"LEXIFLOW_NATS": "u:" + short + "@n1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := lexiflow(t.Context(), c.env, "", c.args...)

@@ -78,10 +78,13 @@ func secured(next http.Handler) http.Handler {
 
 // serve gives the page its token, on this machine alone: the listener is loopback, so nobody else
 // reaches it; the Host is, so a name that was pointed here by its owner gets nothing (DNS rebinding);
-// and the browser does not say that another site asks.
+// no proxy says that it passes on what somebody else asks; and the browser does not say that another
+// site does.
 func (d *demo) serve(w http.ResponseWriter, r *http.Request) {
+	proxied := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != ""
 	site := r.Header.Get("Sec-Fetch-Site")
-	if !d.local || d.token == "" || !loopbackHost(r.Host) || (site != "" && site != "same-origin" && site != "none") {
+	foreign := site != "" && site != "same-origin" && site != "none"
+	if !d.local || d.token == "" || proxied || foreign || !loopbackHost(r.Host) {
 		http.NotFound(w, r)
 		return
 	}

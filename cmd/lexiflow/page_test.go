@@ -85,6 +85,7 @@ func TestDemoToken(t *testing.T) {
 		"another address":        {&localDemo, map[string]string{"Host": "192.0.2.1:3000"}, false},
 		"another site":           {&localDemo, map[string]string{"Sec-Fetch-Site": "cross-site"}, false},
 		"another port":           {&localDemo, map[string]string{"Sec-Fetch-Site": "same-site"}, false},
+		"through a proxy":        {&localDemo, map[string]string{"X-Forwarded-For": "192.0.2.1"}, false},
 		"a public listener":      {&public, nil, false},
 		"no token to give":       {&noToken, nil, false},
 	} {
