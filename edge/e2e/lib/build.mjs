@@ -5,9 +5,10 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const repository = new URL('../../..', import.meta.url).pathname;
+const repository = fileURLToPath(new URL('../../..', import.meta.url));
 const run = promisify(execFile);
 
 export async function build() {
