@@ -3,6 +3,9 @@ package subjects
 // Who is here.
 var (
 	PresenceUpdate = event[PresenceUpdateEvent]("presence:update", State, KindPresence)
+	// UserPresence tells clients of an older dialect, which use it instead of
+	// [PresenceUpdate]. They are in a room of their own per user: [DialectRoomID].
+	UserPresence = event[UserPresenceEvent]("user:presence", State, KindPresence)
 	// PresenceBulkUpdate is the snapshot one socket gets after it subscribed.
 	PresenceBulkUpdate = socketEvent[PresenceBulkUpdateEvent]("presence:bulk-update", nil)
 
@@ -29,6 +32,23 @@ type PresenceUpdateEvent struct {
 	ActiveConnections int64          `json:"activeConnections"`
 	CurrentActivity   string         `json:"currentActivity,omitempty"`
 	CustomStatus      string         `json:"customStatus,omitempty"`
+
+	Devices []PresenceDevice `json:"devices,omitempty"` // sorted by kind
+	Base
+}
+
+// PresenceDevice says how many devices of a kind somebody uses. A device that is
+// connected to several namespaces counts once.
+type PresenceDevice struct {
+	Kind  string `json:"kind"` // "desktop", "mobile", "tablet", "other"; newer edges may know more
+	Count int64  `json:"count"`
+}
+
+// UserPresenceEvent is the payload of [UserPresence].
+type UserPresenceEvent struct {
+	UserID   string `json:"userId"`
+	IsOnline bool   `json:"isOnline"`
+	LastSeen Time   `json:"lastSeen,omitzero"`
 	Base
 }
 
@@ -43,6 +63,10 @@ type PresenceEntry struct {
 	UserID   string         `json:"userId"`
 	Status   PresenceStatus `json:"status"`
 	LastSeen Time           `json:"lastSeen"`
+
+	ActiveConnections int64  `json:"activeConnections,omitempty"`
+	CurrentActivity   string `json:"currentActivity,omitempty"`
+	CustomStatus      string `json:"customStatus,omitempty"`
 }
 
 // PresenceStatus is how present a user is.
@@ -111,3 +135,23 @@ func Absorbed(event string) (afterFirst, ok bool) {
 		return false, false
 	}
 }
+
+// PresenceGet is where services ask who is here. It takes a [PresenceGetRequest] and
+// answers with a [PresenceGetReply].
+const PresenceGet = ServicePrefix + "presence.get"
+
+// PresenceGetRequest names up to a thousand users.
+type PresenceGetRequest struct {
+	UserIDs List[string] `json:"userIds"`
+}
+
+// PresenceGetReply has one entry per user asked for, in that order. Who is not known
+// is offline, last seen now, as the original said.
+type PresenceGetReply struct {
+	Users List[PresenceUpdateEvent] `json:"users"`
+}
+
+// DialectRoomID returns the id of the [KindPresence] room of those who watch user in
+// the older dialect. It begins with a line break, as no user's id can that comes from
+// an edge (see [Caller.SetHeaders]), so it is nobody else's room.
+func DialectRoomID(user string) string { return "\n" + user }

@@ -56,8 +56,9 @@ var wireEvents = map[string]struct{ published, namespaces, keys string }{
 
 	"presence:update": {
 		"state.presence", "/events /messaging",
-		"userId status lastSeen activeConnections currentActivity? customStatus?",
+		"userId status lastSeen activeConnections currentActivity? customStatus? devices?",
 	},
+	"user:presence":        {"state.presence", "/events", "userId isOnline lastSeen?"},
 	"presence:bulk-update": {"", "/events /messaging", "users"},
 
 	"case:created":        {"lex.case", "/events", "caseId caseNumber title clientId clientName? createdBy createdAt"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -25,7 +26,7 @@ const (
 	BucketConversations = "CONVERSATIONS" // msgd's
 	BucketReceipts      = "RECEIPTS"      // msgd's
 	BucketDashboard     = "DASHBOARD"     // dashboardd's
-	BucketPresence      = "PRESENCE"      // a record per user; its key is given a TTL when the user goes offline
+	BucketPresence      = "PRESENCE"      // a record per user, announced by being stored; its key is given a TTL when the user goes offline
 	BucketEdges         = "EDGES"         // leases and counts of edges; every key has a TTL
 	BucketSessions      = "SESSIONS"      // resumable sockets
 	BucketRevoked       = "REVOKED"       // jti.<id>, user.<id>; TTL until the token's expiry
@@ -109,7 +110,7 @@ func layout(o StreamOptions) []jetstream.StreamConfig {
 		bucket(BucketConversations, "conversations and their members", file),
 		bucket(BucketReceipts, "read and delivery receipts", file),
 		bucket(BucketDashboard, "folded figures", file),
-		withKeyTTL(bucket(BucketPresence, "who is here", file)),
+		presenceBucket(),
 		withKeyTTL(bucket(BucketEdges, "leases and counts of edges", memory)),
 		withMaxAge(bucket(BucketSessions, "resumable sockets", file), orElse(o.SessionMaxAge, defaultSessionMaxAge)),
 		withKeyTTL(bucket(BucketRevoked, "revoked tokens and users", file)),
@@ -134,6 +135,18 @@ func accessBucket() jetstream.StreamConfig {
 			Destination: "$KV." + BucketAccess + ".{{wildcard(1)}}.{{wildcard(2)}}",
 		}},
 	}}
+	return c
+}
+
+// presenceBucket announces by itself: storing a user's record is publishing it, so
+// that the one cannot happen without the other. Keys of several tokens are not
+// records and not announced.
+func presenceBucket() jetstream.StreamConfig {
+	c := withKeyTTL(bucket(BucketPresence, "who is here", jetstream.FileStorage))
+	c.RePublish = &jetstream.RePublish{
+		Source:      "$KV." + BucketPresence + ".*",
+		Destination: "state." + string(KindPresence) + ".{{wildcard(1)}}." + eventToken(PresenceUpdate.name),
+	}
 	return c
 }
 
@@ -204,11 +217,11 @@ func adjust(ctx context.Context, js jetstream.JetStream, have, want jetstream.St
 	if next.MaxAge > 0 {
 		next.Duplicates = min(next.Duplicates, next.MaxAge)
 	}
-	same := slices.Equal(have.Subjects, want.Subjects)
+	same := slices.Equal(have.Subjects, want.Subjects) && reflect.DeepEqual(have.RePublish, want.RePublish)
 	if same && next.Replicas == have.Replicas && next.MaxAge == have.MaxAge && next.MaxBytes == have.MaxBytes {
 		return nil
 	}
-	next.Subjects = want.Subjects
+	next.Subjects, next.RePublish = want.Subjects, want.RePublish
 	_, err := js.UpdateStream(ctx, next)
 	return err
 }

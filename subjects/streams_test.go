@@ -204,6 +204,38 @@ func TestAccessIsFedFromTheLog(t *testing.T) {
 	}
 }
 
+// TestPresenceAnnouncesItself covers a bucket of today and one from before it did so.
+func TestPresenceAnnouncesItself(t *testing.T) {
+	nc, js := bus(t)
+	old := withKeyTTL(bucket(BucketPresence, "who is here", jetstream.FileStorage))
+	old.AllowDirect = true
+	if _, err := js.CreateStream(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := EnsureStreams(t.Context(), js, StreamOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub, err := nc.SubscribeSync(AllState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"watch.socket", "auth0=7C7"} {
+		if _, err := js.Publish(t.Context(), "$KV."+BucketPresence+"."+key, []byte(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	msg, err := sub.NextMsg(5 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(msg.Subject)
+	if want := (Subject{State, KindPresence, "auth0|7", "presence:update"}); err != nil || got != want {
+		t.Errorf("announced %+v, %v, want %+v", got, err, want)
+	}
+}
+
 func TestMessagesKeepConversations(t *testing.T) {
 	nc, js := busWithStreams(t)
 	pub := NewPublisher(nc, js)
