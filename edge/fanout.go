@@ -40,6 +40,9 @@ func (s *Server) deliver(d *delivery, scratch []ns) {
 		s.applyAccess(d, route)
 		return // the lists themselves are no news for those who are in
 	}
+	if d.class == subjects.State && len(d.payload) == 0 {
+		return // a key of a bucket that announces itself is gone
+	}
 	if !startsObject(d.payload) {
 		s.deadLetter(d, "not-an-object", "the payload is not a JSON object")
 		return
