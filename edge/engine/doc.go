@@ -24,8 +24,15 @@
 //
 // # The way of the bytes
 //
-// In: accept_linux.go (or net/http) → handshake.go → conn_linux.go or std.go → input.go (frames to
-// messages) → session.go → Handler. A request that is no WebSocket handshake goes to net/http and
-// from there to http.go and polling.go. Out: Session.Send → queue.go → writer in loop_linux.go (or
-// std.go, or the pending GET in polling.go). Timeouts come from wheel.go.
+// In: accept_linux.go reads the request head. A WebSocket handshake (handshake.go) makes the
+// descriptor a conn (conn_linux.go) of an event loop (loop_linux.go); anything else goes to net/http
+// (handoff.go), from there to http.go and polling.go, and a WebSocket that came that way is moved to
+// a loop or gets a goroutine (std.go). input.go turns bytes into messages, peer.go gives them to the
+// session that the connection carries or wants to take over, session.go to the Handler.
+//
+// Out: send.go applies the rules of a frame's class, queue.go holds what waits, and one write takes
+// all of it: by the loop itself when a callback of its has sent it, else by the loop's writer
+// (writer_linux.go), by a goroutine (std.go) or by the GET that is held (polling.go).
+//
+// Pings and timeouts come from wheel.go. What ends a session is in reason.go.
 package engine

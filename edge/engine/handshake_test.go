@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -272,34 +273,52 @@ func TestMaxSessions(t *testing.T) {
 
 // ServeHTTP works below any http.Server, TLS included; upgrades come over its connections.
 func TestServeHTTP(t *testing.T) {
-	bothModes(t, func(t *testing.T, mode Mode) {
-		h := newRecorder()
-		s := serve(t, h, Options{Mode: mode})
-		outer := httptest.NewServer(s.Engine)
-		defer outer.Close()
-		nc, err := net.Dial("tcp", outer.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = nc.Close() }()
-		c := s.over(nc)
-		// A keep-alive connection first used for polling, then upgraded.
-		c.raw([]byte("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"))
-		res, err := http.ReadResponse(c.br, nil)
-		if err != nil || res.StatusCode != 200 {
-			t.Fatalf("%v %v", res, err)
-		}
-		_, _ = io.Copy(io.Discard, res.Body)
-		_ = res.Body.Close()
-		s.session()
-		c.raw(append([]byte(handshakeHead("/socket.io/?EIO=4&transport=websocket", "x")), masked(0x81, "4early")...))
-		if res, err = http.ReadResponse(c.br, nil); err != nil || res.StatusCode != 101 {
-			t.Fatalf("%v %v", res, err)
-		}
-		c.text()
-		c.wantText("4early")
-		s.session()
-		_ = nc.Close()
-		s.reason(ReasonTransportClose)
-	})
+	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			bothModes(t, func(t *testing.T, mode Mode) {
+				s := serve(t, nil, Options{Mode: mode})
+				start := httptest.NewServer
+				if secure {
+					start = httptest.NewTLSServer
+				}
+				outer := start(s.Engine)
+				defer outer.Close()
+				nc, err := net.Dial("tcp", outer.Listener.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if secure {
+					nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true}) // a test's own certificate
+				}
+				defer func() { _ = nc.Close() }()
+				throughHTTP(t, s, nc)
+				_ = nc.Close()
+				s.reason(ReasonTransportClose)
+			})
+		})
+	}
+}
+
+// throughHTTP uses a keep-alive connection for polling first and upgrades it then.
+func throughHTTP(t *testing.T, s *server, nc net.Conn) {
+	t.Helper()
+	c := s.over(nc)
+	c.raw([]byte("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"))
+	res, err := http.ReadResponse(c.br, nil)
+	if err != nil || res.StatusCode != 200 {
+		t.Fatalf("%v %v", res, err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	_ = res.Body.Close()
+	s.session()
+	c.raw(append([]byte(handshakeHead("/socket.io/?EIO=4&transport=websocket", "x")), masked(0x81, "4early")...))
+	if res, err = http.ReadResponse(c.br, nil); err != nil || res.StatusCode != 101 {
+		t.Fatalf("%v %v", res, err)
+	}
+	c.text()
+	c.wantText("4early")
+	c.raw(masked(0x01, "4pi"))
+	c.raw(masked(0x80, "eces"))
+	c.wantText("4pieces")
+	s.session()
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -95,9 +96,7 @@ func (e *Engine) handshakePolling(w http.ResponseWriter, r *Request) {
 		body = append(append(body, '\x1e'), s.drain()...)
 	}
 	s.mu.Unlock()
-	if err := write(w, http.StatusOK, "text/plain; charset=UTF-8", body); err != nil {
-		s.Close(ReasonTransportError)
-	}
+	s.write(w, http.StatusOK, "text/plain; charset=UTF-8", body)
 }
 
 // servePolling answers a GET or POST of a session that lives.
@@ -118,26 +117,30 @@ func (e *Engine) servePolling(w http.ResponseWriter, r *http.Request, s *Session
 	case a.refused:
 		writeRefusal(w, e.refuse(a.refusal))
 	default:
-		if err := write(w, a.status, kind, a.body); err != nil {
-			s.Close(ReasonTransportError)
-		}
+		s.write(w, a.status, kind, a.body)
 	}
 }
 
-// write answers in one piece and reports when the client did not take it.
-func write(w http.ResponseWriter, status int, kind string, body []byte) error {
+// write answers in one piece, and ends the session when the client does not take it within the time
+// that it has for a pong.
+func (s *Session) write(w http.ResponseWriter, status int, kind string, body []byte) {
+	control := http.NewResponseController(w)
+	// A ResponseWriter without deadlines has its own rules.
+	_ = control.SetWriteDeadline(time.Now().Add(s.engine.options.PingTimeout))
 	h := w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	if _, err := w.Write(body); err != nil {
-		return err
+	_, err := w.Write(body)
+	if err == nil {
+		err = control.Flush()
 	}
-	if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
-		return err
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.Close(ReasonTransportError)
+		return
 	}
-	return nil
+	_ = control.SetWriteDeadline(time.Time{})
 }
 
 // hijack completes a WebSocket handshake that came through net/http.

@@ -210,6 +210,7 @@ func (s *Session) post(w http.ResponseWriter, r *http.Request) *answer {
 	s.begin()
 	err := s.packets(body)
 	s.end()
+	s.kickOff() // a WebSocket may have taken over meanwhile
 	if err != nil {
 		s.Close(ReasonParseError)
 		return &answer{status: http.StatusBadRequest}

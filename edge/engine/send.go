@@ -94,6 +94,13 @@ func (s *Session) wake() {
 	}
 }
 
+// kickOff has what waits written by whoever does that, for callers that do not write themselves.
+func (s *Session) kickOff() {
+	s.mu.Lock()
+	s.wake()
+	s.mu.Unlock()
+}
+
 // flush writes what waits, in one call for all of it, until nothing waits or the socket is full.
 // Callers need not be alone: whoever comes while another writes leaves it to the other.
 func (s *Session) flush(v *vector) {

@@ -28,7 +28,7 @@ func (e *Engine) adoptStd(nc net.Conn, s *Session, r *Request, first bool, early
 	if first {
 		s.carry(c, r, nil)
 		if s.end() {
-			s.kickOff(c)
+			s.kickOff()
 		}
 	} else {
 		c.begin(s)
@@ -87,7 +87,7 @@ func (c *stdConn) handle(data []byte) {
 	}
 	if more {
 		if flush {
-			c.session.kickOff(c)
+			c.session.kickOff()
 		}
 		return
 	}
@@ -123,15 +123,6 @@ func (c *stdConn) sink() sink { return stdSink{c} }
 
 func (c stdSink) message(op byte, data []byte) bool { return c.peer.message(c.stdConn, op, data) }
 func (c stdSink) control(op byte, data []byte) bool { return c.peer.control(c.stdConn, op, data) }
-
-// kickOff starts a writer unless one is there.
-func (s *Session) kickOff(l link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link == l {
-		s.wake()
-	}
-}
 
 // flushAll writes what waits, or waits for who is writing it. The caller has set a write deadline.
 func (s *Session) flushAll() {

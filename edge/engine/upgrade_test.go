@@ -202,3 +202,25 @@ func TestEndWhileProbing(t *testing.T) {
 		s.reason(ReasonServerClose)
 	})
 }
+
+// A POST that is still being read when the WebSocket takes over is answered there.
+func TestPostAcrossUpgrade(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode Mode) {
+		s := serve(t, nil, Options{Mode: mode})
+		q := s.poll()
+		session := s.session()
+		nc := s.halfPOST(q)
+		defer func() { _ = nc.Close() }()
+		eventually(t, "the POST is being read", func() bool {
+			session.mu.Lock()
+			defer session.mu.Unlock()
+			return session.polling.posting
+		})
+		c := s.probe(q)
+		c.send(opText, "5")
+		c.send(opText, "4first")
+		c.wantText("4first")
+		_, _ = nc.Write([]byte("second"))
+		c.wantText("4abcsecond")
+	})
+}
