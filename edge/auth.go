@@ -82,7 +82,7 @@ func tokenError(err error) error {
 		return errors.New("the token is expired")
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return errors.New("the token is not valid yet")
-	case errors.Is(err, jwt.ErrTokenInvalidIssuer), errors.Is(err, jwt.ErrTokenInvalidAudience):
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer), errors.Is(err, jwt.ErrTokenInvalidAudience), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return errors.New("the token is for another issuer or audience")
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
 		return errors.New("the token's signature or algorithm is not accepted")

@@ -115,7 +115,7 @@ func (s *Server) dispatch(in *incoming) {
 	case "leave_room", "leave-room":
 		s.inTurn(in, laneRooms, s.leaveRoom)
 	case "send_message":
-		s.sendMessage(in)
+		s.inTurn(in, laneRooms, s.sendMessage)
 	case "auth:refresh":
 		s.refreshAuth(in)
 	case "ping":

@@ -13,6 +13,7 @@ import (
 type lane struct {
 	name    string
 	waiting []turn
+	bytes   int // of the waiting bodies
 }
 
 // turn is an event that waits, with a body of its own.
@@ -21,7 +22,11 @@ type turn struct {
 	step func(incoming)
 }
 
-const maxLane = 64 // events that may wait in one lane
+// What may wait in one lane: as many events as the rate limit lets through in a minute, and as many
+// bytes as a few of the largest.
+func (s *Server) laneFull(l *lane, in *incoming) bool {
+	return len(l.waiting) >= s.limits.EventsPerMinute*cheapFactor || l.bytes+len(in.body) > 4*s.limits.MaxPayload
+}
 
 // laneRooms is the lane of all events that enter or leave rooms.
 const laneRooms = "rooms"
@@ -38,10 +43,11 @@ func (s *Server) inTurn(in *incoming, name string, step func(incoming)) {
 		step(*in)
 		return
 	}
-	full := len(l.waiting) >= maxLane
+	full := s.laneFull(l, in)
 	if !full {
 		waiting := *in
 		waiting.body = bytes.Clone(in.body)
+		l.bytes += len(in.body)
 		l.waiting = append(l.waiting, turn{waiting, step})
 	}
 	k.mu.Unlock()
@@ -70,6 +76,7 @@ func (s *Server) next(k *socket, name string) {
 	}
 	t := l.waiting[0]
 	l.waiting = l.waiting[1:]
+	l.bytes -= len(t.in.body)
 	k.mu.Unlock()
 	t.step(t.in)
 }

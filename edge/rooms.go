@@ -105,7 +105,11 @@ func (s *Server) leaveRoom(in incoming) {
 
 // sendMessage: {room, message} → {success:true} once the log has it. Only members of a room speak in
 // it, and what they send is always the event `message` (contract 8, B3).
-func (s *Server) sendMessage(in *incoming) {
+//
+// It takes its turn behind the joins before it, and gives it up once it is published: what follows on
+// this connection follows in the log.
+func (s *Server) sendMessage(in incoming) {
+	defer s.next(in.from, laneRooms)
 	asked, no := roomArgument(in.body)
 	message, ok := sio.Field(in.body, "message")
 	if no == nil && (!ok || bytes.Equal(message, []byte("null")) || bytes.Equal(message, []byte(`""`))) {
@@ -121,7 +125,7 @@ func (s *Server) sendMessage(in *incoming) {
 		in.refuse(refuse(subjects.CodeForbidden, "not a member of this room"))
 		return
 	}
-	s.publishMessage(in, asked, name, message)
+	s.publishMessage(&in, asked, name, message)
 }
 
 type roomMessage struct {
