@@ -34,7 +34,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:3000", "address to serve on")
 	mode := flags.String("mode", "engine", "engine: echo on /engine.io/; socket: namespaces on /socket.io/")
-	loops := flags.String("read", "auto", "how connections are read: auto, epoll or goroutines")
+	read := flags.String("read", "auto", "how connections are read: auto, epoll or goroutines")
 	if err := flags.Parse(args); err != nil {
 		return err // the flag package has printed the usage
 	}
@@ -44,8 +44,8 @@ func run(args []string) error {
 	}
 	options := optionsFor(path)
 	options.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if options.Mode, err = readMode(*loops); err != nil {
-		return err
+	if options.Mode, err = engine.ParseMode(*read); err != nil {
+		return fmt.Errorf("--read: %w", err)
 	}
 	e, err := engine.New(handler, options)
 	if err != nil {
@@ -79,15 +79,6 @@ func handlerOf(mode string) (engine.Handler, string, error) {
 		return chat{}, "/socket.io/", nil
 	}
 	return nil, "", fmt.Errorf("--mode %q: must be engine or socket", mode)
-}
-
-func readMode(name string) (engine.Mode, error) {
-	for _, m := range []engine.Mode{engine.Auto, engine.Epoll, engine.Goroutines} {
-		if m.String() == name {
-			return m, nil
-		}
-	}
-	return 0, fmt.Errorf("--read %q: must be auto, epoll or goroutines", name)
 }
 
 // optionsFor gives the timing that both suites expect.

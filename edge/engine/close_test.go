@@ -133,6 +133,12 @@ func TestOptionErrors(t *testing.T) {
 	if _, err := New(nil, Options{}); err == nil {
 		t.Error("accepted no handler")
 	}
+	if m, err := ParseMode("goroutines"); m != Goroutines || err != nil {
+		t.Error(m, err)
+	}
+	if _, err := ParseMode("threads"); err == nil {
+		t.Error("accepted an unknown mode")
+	}
 }
 
 // A process without descriptors waits instead of spinning.

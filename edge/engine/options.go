@@ -24,6 +24,16 @@ func (m Mode) String() string {
 	return [...]string{"auto", "epoll", "goroutines"}[min(m, Goroutines)]
 }
 
+// ParseMode reads what String writes.
+func ParseMode(name string) (Mode, error) {
+	for _, m := range []Mode{Auto, Epoll, Goroutines} {
+		if m.String() == name {
+			return m, nil
+		}
+	}
+	return Auto, fmt.Errorf("engine: mode %q: must be auto, epoll or goroutines", name)
+}
+
 // Options of an Engine. The zero value serves both transports on /socket.io/ for every origin with
 // the timing of the reference implementation (engine.io 6.6).
 type Options struct {
