@@ -91,8 +91,9 @@ func (p *peer) message(l link, op byte, data []byte) bool {
 func (p *peer) probing(l link, op byte, data []byte) bool {
 	switch {
 	case op == opText && string(data) == "2probe":
-		l.direct(probeAnswer.wire)
+		// In this order: a GET that follows the answer must not be taken for one that was held before.
 		p.session.probed(l)
+		l.direct(probeAnswer.wire)
 		return true
 	case op == opText && string(data) == "5": // accepted without a probe, as in the reference
 		p.session.begin()
