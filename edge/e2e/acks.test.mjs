@@ -314,6 +314,19 @@ test('commands with the same first token go one after another, others do not wai
   assert.deepEqual(order.slice(3), ['end 0', ...Array.from({ length: 9 }, (_, i) => [`start ${i + 1}`, `end ${i + 1}`]).flat()]);
 });
 
+test('a burst within the rate limit passes whole, in order, also across an upgrade', async (t) => {
+  for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
+    const word = unique('burst');
+    const { asked, ready } = bus.serve(t, `cmd.${word}`, ({ body }) => ({ body: { n: body.n } }));
+    await ready();
+    const client = await connect(t, server.url, '/events', { transports });
+    const acks = await Promise.all(Array.from({ length: 100 }, (_, n) => client.ask(word, { n })));
+    const inOrder = Array.from({ length: 100 }, (_, n) => ({ n }));
+    assert.deepEqual(acks, inOrder, `acks over ${transports}`);
+    assert.deepEqual(asked.map(({ body }) => body), inOrder, `what the service saw over ${transports}`);
+  }
+});
+
 test('presence:heartbeat is sent on once for a socket, then answered by the edge', async (t) => {
   const { asked, ready } = bus.serve(t, 'cmd.presence.>', () => ({ body: '{"success":true}' }));
   await ready();

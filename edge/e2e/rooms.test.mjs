@@ -41,6 +41,34 @@ test('subscribe:case and unsubscribe:case answer as the original, and twice is o
   assert.equal((await client.next('case:updated')).n, 3);
 });
 
+test('events of one socket take effect in the order in which they were sent', async (t) => {
+  for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
+    const client = await connect(t, server.url, '/events', { transports });
+    const [caseId, room] = [someRoom(), someRoom()];
+    const acks = [];
+    for (let i = 0; i < 15; i++) {
+      acks.push(client.ask('subscribe:case', { caseId }), client.ask('unsubscribe:case', { caseId }));
+    }
+    acks.push(client.ask('subscribe:case', { caseId }));
+    acks.push(client.ask('join_room', { room }), client.ask('send_message', { room, message: 1 }), client.ask('leave_room', { room }), client.ask('send_message', { room, message: 2 }));
+    const said = (await Promise.all(acks)).map((ack) => ack.status ?? ack.success);
+    const pairs = Array.from({ length: 15 }, () => ['subscribed', 'unsubscribed']).flat();
+    assert.deepEqual(said, [...pairs, 'subscribed', true, true, true, false], String(transports));
+    await bus.log(`lex.case.${caseId}.case.updated`, { once: true });
+    assert.equal((await client.until('case:updated')).once, true);
+    client.emit('unsubscribe:case', { caseId });
+    client.emit('subscribe:case', { caseId });
+    await client.ask('unsubscribe:case', { caseId });
+    await bus.log(`lex.case.${caseId}.case.updated`, { once: false });
+    await bus.log(`lex.user.${client.user}.fence.reached`, {});
+    for (;;) {
+      const { name } = await client.take();
+      assert.notEqual(name, 'case:updated');
+      if (name === 'fence:reached') break;
+    }
+  }
+});
+
 test('subscribe:case and unsubscribe:case refuse what is no case id', async (t) => {
   const client = await connect(t, server.url);
   const faulty = [[{}], [], [null], [{ caseId: 7 }], [{ caseId: null }], [{ caseId: '' }], [{ caseId: ['1'] }], [{ caseId: 'x'.repeat(129) }], ['1'], [[{ caseId: '1' }]], [{ caseid: '1' }]];
