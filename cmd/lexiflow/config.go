@@ -39,6 +39,9 @@ type config struct {
 	maxRooms, rateLimit                 int
 	maxPayload, memoryLimit             int64
 	pingInterval, pingTimeout, draining time.Duration
+	commandTimeout, idleAfter           time.Duration
+	onExpiry                            edge.ExpiryMode
+	sessionMaxAge                       time.Duration
 	engine                              engine.Mode
 	logFormat                           string
 	logLevel                            slog.Level
@@ -52,6 +55,12 @@ type config struct {
 	duration, expires time.Duration
 	scope, tokenType  string
 	email, role       string
+
+	revokedFor     time.Duration
+	undo           bool
+	notice, title  string
+	message, visit string
+	priority       string
 }
 
 // commands is a set of commands, so that one row of the table can name several.
@@ -65,12 +74,15 @@ const (
 	inListen
 	inToken
 	inVerify
+	inRevoke
+	inAccess
+	inNotify
 
 	inServers = inUp | inNATS | inEdge
-	inAll     = inServers | inPublish | inListen | inToken | inVerify
+	inBusTool = inPublish | inRevoke | inAccess | inNotify // short commands that need the bus
 )
 
-var commandNames = [...]string{"up", "nats", "edge", "publish", "listen", "token", "token verify"}
+var commandNames = [...]string{"up", "nats", "edge", "publish", "listen", "token", "token verify", "revoke", "access", "notify"}
 
 // names lists the set's members.
 func (c commands) names() (names []string) {

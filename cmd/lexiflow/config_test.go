@@ -116,7 +116,7 @@ func TestTable(t *testing.T) {
 func TestFixedNames(t *testing.T) {
 	common := "--listen --jwt-secret --access --max-connections --max-connections-per-user --max-rooms-per-user --rate-limit " +
 		"--ping-interval --ping-timeout --max-payload --origins --jwt-key-file --jwks-url --jwt-issuer --jwt-audience --ops-listen " +
-		"--log-format --log-level --memory-limit --engine"
+		"--log-format --log-level --memory-limit --engine --idle-after --on-expiry --session-max-age --command-timeout"
 	for command, flags := range map[string]string{
 		"up":      common + " --nats-listen --data-dir",
 		"edge":    common + " --nats --nats-creds --nats-nkey --nats-tls-ca --nats-tls-cert --nats-tls-key",
@@ -124,6 +124,9 @@ func TestFixedNames(t *testing.T) {
 		"publish": "--nats",
 		"listen":  "--nats --url --token --jwt-secret --user --namespace --case --count --for",
 		"token":   "--user --scope --expires --type",
+		"revoke":  "--nats --timeout --for --undo",
+		"access":  "--nats --timeout",
+		"notify":  "--nats --timeout --type --title --message --priority --action-url",
 	} {
 		have := settingsOf(t, nil, command)
 		for flag := range strings.FieldsSeq(flags) {

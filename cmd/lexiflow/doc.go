@@ -5,8 +5,11 @@
 //	nats      the embedded NATS server alone
 //	edge      one gateway between NATS and Socket.IO clients
 //	publish   put one event on the bus
+//	notify    tell a user something
 //	listen    connect as a client, or to the bus itself, and print what arrives
 //	token     make and check access tokens
+//	access    who may watch a case: show and change the list
+//	revoke    throw out a user or a token
 //	config    every setting, its flag, variable, value and where that comes from
 //
 // It is wiring and nothing else: flags become the Options of a package, a signal becomes a context, an
@@ -27,5 +30,5 @@
 //   - The wording of logs and help may change; names of commands, flags and variables may not.
 //
 // main.go is the root, table.go and config.go the settings, run.go what every long-running command
-// shares; each other file is one command, but for page.go: the page of up.
+// shares, bus.go what every short one that needs NATS does; each other file is one command, but for page.go: the page of up.
 package main

@@ -89,7 +89,8 @@ func (c *config) edgeOptions(keys *edge.Keys, page http.Handler, log *slog.Logge
 			Connections: c.maxConnections, ConnectionsPerUser: c.maxPerUser, RoomsPerUser: c.maxRooms,
 			EventsPerMinute: c.rateLimit, MaxPayload: int(c.maxPayload),
 		},
-		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, DrainTimeout: c.draining,
+		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, CommandTimeout: c.commandTimeout, DrainTimeout: c.draining,
+		IdleAfter: c.idleAfter, OnExpiry: c.onExpiry, SessionMaxAge: c.sessionMaxAge,
 		MemoryLimit: c.memoryLimit, Mode: c.engine, HTTP: page, OpsElsewhere: c.opsListen != "",
 		Logger: log, Registry: registry,
 	}

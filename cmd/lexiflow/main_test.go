@@ -66,6 +66,7 @@ func TestWrongUsage(t *testing.T) {
 		"a size":                  {[]string{"edge", "--max-payload", "big"}, secret, []string{"--max-payload", "1MiB"}},
 		"a large size":            {[]string{"edge", "--max-payload", "1GiB"}, secret, []string{"--max-payload", "60MiB"}},
 		"access":                  {[]string{"edge", "--access", "all"}, secret, []string{"--access", `"all"`, "member", "open"}},
+		"on expiry":               {[]string{"edge", "--on-expiry", "warn"}, secret, []string{"--on-expiry", `"warn"`, "keep", "disconnect"}},
 		"an engine":               {[]string{"edge", "--engine", "steam"}, secret, []string{"--engine", "goroutines"}},
 		"a log level":             {[]string{"up", "--log-level", "loud"}, nil, []string{"--log-level", "debug"}},
 		"a log format":            {[]string{"up", "--log-format", "xml"}, nil, []string{"--log-format", "json"}},

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/lexiflow/realtime/subjects"
@@ -31,9 +29,6 @@ KIND is case, user, conversation, dashboard, presence, team, room, metric or all
 }
 
 func (a *app) publish(ctx context.Context, c *config, args []string) error {
-	if err := c.checkTogether(); err != nil {
-		return err
-	}
 	if !subjects.Kind(args[0]).Valid() {
 		return usagef("kind %q: case, user, conversation, dashboard, presence, team, room, metric or all is allowed", args[0])
 	}
@@ -48,37 +43,16 @@ func (a *app) publish(ctx context.Context, c *config, args []string) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	nc, err := subjects.Connect(ctx, c.connectOptions(slog.New(slog.DiscardHandler), "lexiflow publish"))
-	if err != nil {
-		return c.notReached(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
+	return c.onBus(ctx, "lexiflow publish", func(ctx context.Context, b *bus) error {
+		sequence, err := b.publisher.Publish(ctx, event, []byte(payload))
+		if err != nil {
+			return blame(err)
+		}
+		if sequence == 0 {
+			_, err = fmt.Fprintln(a.out, subject)
+			return errors.Join(err, b.nc.FlushWithContext(ctx))
+		}
+		_, err = fmt.Fprintln(a.out, subject, sequence)
 		return err
-	}
-	sequence, err := subjects.NewPublisher(nc, js).Publish(ctx, event, []byte(payload))
-	switch subjects.CodeOf(err) {
-	case "":
-	case subjects.CodeInvalidInput, subjects.CodeInvalidEvent, subjects.CodeMessageTooLarge:
-		return &usageError{err}
-	default:
-		return err
-	}
-	if sequence == 0 {
-		_, err = fmt.Fprintln(a.out, subject)
-		return errors.Join(err, nc.FlushWithContext(ctx))
-	}
-	_, err = fmt.Fprintln(a.out, subject, sequence)
-	return err
-}
-
-// notReached says what to do when no server answered in time.
-func (c *config) notReached(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("--nats %s does not answer within %v: is \"lexiflow up\" or \"lexiflow nats\" running?", redact(c.natsURL), c.timeout)
-	}
-	return err
+	})
 }

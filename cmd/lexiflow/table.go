@@ -22,7 +22,8 @@ func (c *config) table(env func(string) (string, bool)) []setting {
 	rows = append(rows, c.keys()...)
 	rows = append(rows, c.limits()...)
 	rows = append(rows, c.operations()...)
-	return append(rows, c.tools()...)
+	rows = append(rows, c.tools()...)
+	return append(rows, c.noticeRows()...)
 }
 
 // addresses are where to listen and where data is kept.
@@ -55,7 +56,7 @@ func (c *config) addresses(env func(string) (string, bool)) []setting {
 
 // bus is how to reach NATS.
 func (c *config) bus() []setting {
-	const clients = inEdge | inPublish | inListen
+	const clients = inEdge | inListen | inBusTool
 	return []setting{
 		{
 			flag: "nats", value: urls(&c.natsURL, true, "nats", "tls", "ws", "wss"), in: clients,
@@ -96,6 +97,14 @@ func (c *config) keys() []setting {
 		{
 			flag: "access", value: option(&c.access, edge.ParseAccess, edge.AccessMode.String), standard: "member", in: inUp | inEdge,
 			help: "who may watch a case: member (by the token's scope) or open (every user)",
+		},
+		{
+			flag: "on-expiry", value: option(&c.onExpiry, edge.ParseExpiry, edge.ExpiryMode.String), standard: "keep", in: inUp | inEdge,
+			help: "when a token expires under a connected client: keep it (up to --session-max-age) or disconnect",
+		},
+		{
+			flag: "session-max-age", value: span(&c.sessionMaxAge, time.Second, 365*24*time.Hour), standard: "12h0m0s", in: inUp | inEdge,
+			help: "`duration` for which a client with an expired token is kept",
 		},
 		{
 			flag: "origins", value: list(&c.origins, "origins", checkOrigin), in: inUp | inEdge,
@@ -139,6 +148,10 @@ func (c *config) limits() []setting {
 			vars: []variable{{"REALTIME_PING_TIMEOUT_MS", milliseconds}}, help: "`duration` to wait for a pong",
 		},
 		{
+			flag: "command-timeout", value: span(&c.commandTimeout, 10*time.Millisecond, time.Hour), standard: "5s", in: in,
+			help: "`duration` to wait for a service's reply before a client gets TIMEOUT",
+		},
+		{
 			flag: "memory-limit", value: size(&c.memoryLimit, 16<<20, 1<<42), standard: "512MiB", in: in,
 			help: "`size` of memory that health judges by: degraded at 90 % of it, critical at all of it",
 		},
@@ -150,8 +163,12 @@ func (c *config) operations() []setting {
 	return []setting{
 		{flag: "name", value: name(&c.name), in: inUp | inEdge, help: "name of this edge on the bus; random by default"},
 		{
-			flag: "engine", value: option(&c.engine, parseMode, engine.Mode.String), standard: "auto", in: inUp | inEdge,
+			flag: "engine", value: option(&c.engine, engine.ParseMode, engine.Mode.String), standard: "auto", in: inUp | inEdge,
 			help: "how sockets are served: auto, epoll (Linux) or goroutines",
+		},
+		{
+			flag: "idle-after", value: span(&c.idleAfter, 100*time.Millisecond, 24*time.Hour), standard: "5m0s", in: inUp | inEdge,
+			help: "`duration` without activity after which a client counts as idle, and its user as away",
 		},
 		{
 			flag: "drain-timeout", value: span(&c.draining, 10*time.Millisecond, time.Hour), standard: "5s", in: inUp | inEdge,
@@ -176,7 +193,7 @@ func (c *config) tools() []setting {
 			help: "lex (stored), state (a gauge, the latest counts) or live (passing)",
 		},
 		{
-			flag: "timeout", value: span(&c.timeout, time.Millisecond, time.Hour), standard: "5s", in: inPublish | inListen,
+			flag: "timeout", value: span(&c.timeout, time.Millisecond, time.Hour), standard: "5s", in: inListen | inBusTool,
 			help: "`duration` to wait for a connection and an answer",
 		},
 		{
@@ -211,6 +228,28 @@ func (c *config) tools() []setting {
 		},
 		{flag: "email", value: text(&c.email), in: inToken, help: "email claim"},
 		{flag: "role", value: text(&c.role), in: inToken, help: "role claim"},
+		{
+			flag: "for", value: span(&c.revokedFor, time.Second, 10*365*24*time.Hour), standard: "24h0m0s", in: inRevoke,
+			vars: []variable{{name: "LEXIFLOW_REVOKE_FOR"}}, help: "`duration` after which it is forgotten: what the tokens still live",
+		},
+		{flag: "undo", value: yes(&c.undo), standard: "false", in: inRevoke, help: "take a revocation back"},
+	}
+}
+
+// noticeRows are what notify has to tell.
+func (c *config) noticeRows() []setting {
+	return []setting{
+		{
+			flag: "type", value: text(&c.notice), standard: string(subjects.NotifySystemAlert), in: inNotify,
+			vars: []variable{{name: "LEXIFLOW_NOTIFY_TYPE"}}, help: "what it is about, such as case_update or deadline_reminder",
+		},
+		{flag: "title", value: text(&c.title), in: inNotify, help: "title, required"},
+		{flag: "message", value: text(&c.message), in: inNotify, help: "message"},
+		{
+			flag: "priority", value: word(&c.priority, subjects.Priority("").Values()...), standard: string(subjects.PriorityMedium), in: inNotify,
+			help: "low, medium, high or urgent",
+		},
+		{flag: "action-url", value: text(&c.visit), in: inNotify, help: "where a click leads: http, https or a path"},
 	}
 }
 
@@ -224,15 +263,6 @@ func dataDir(env func(string) (string, bool)) string {
 		return filepath.Join(home, ".local", "share", "lexiflow")
 	}
 	return "lexiflow-data"
-}
-
-func parseMode(s string) (engine.Mode, error) {
-	for _, m := range []engine.Mode{engine.Auto, engine.Epoll, engine.Goroutines} {
-		if m.String() == s {
-			return m, nil
-		}
-	}
-	return 0, errors.New("auto, epoll or goroutines are allowed")
 }
 
 func parseClass(s string) (subjects.Class, error) {
