@@ -44,6 +44,7 @@ type Options struct {
 	Mode         engine.Mode  // how sockets are served; default by system
 	HTTP         http.Handler // what is neither Socket.IO nor health; nil is 404
 	OpsElsewhere bool         // no /metrics on the public listener
+	Ready        func() error // of what runs beside the edge: an error makes /readyz 503; concurrent
 
 	Logger   *slog.Logger         // slog.Default
 	Registry *prometheus.Registry // its own

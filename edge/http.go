@@ -67,6 +67,12 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		writeText(w, http.StatusServiceUnavailable, "the log does not answer: "+strings.ReplaceAll(err.Error(), "\n", " "))
 		return
 	}
+	if s.options.Ready != nil {
+		if err := s.options.Ready(); err != nil {
+			writeText(w, http.StatusServiceUnavailable, strings.ReplaceAll(err.Error(), "\n", " "))
+			return
+		}
+	}
 	writeText(w, http.StatusOK, "ok")
 }
 
