@@ -216,7 +216,7 @@ func (c *conn) end(code uint16, abrupt bool) {
 	if s := c.session; c.role == roleCarrier && s != nil {
 		s.mu.Lock()
 		if s.writing {
-			s.shutLater = true
+			s.shutCode = code
 			s.mu.Unlock()
 			return
 		}
@@ -248,7 +248,7 @@ func (c *conn) kill(reset bool) {
 			if !c.dying {
 				_ = c.loop.control(unix.EPOLL_CTL_DEL, int(c.fd), 0)
 			}
-			c.dying, s.shutLater = true, true
+			c.dying, s.shutCode = true, s.reason.closeCode()
 			return
 		}
 	}

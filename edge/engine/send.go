@@ -136,9 +136,9 @@ func (s *Session) wrote(l link, list []*Frame, sent, n int, err error) {
 	case s.queue.frames == 0 && s.after != ReasonNone && !s.batch:
 		s.close(s.after)
 	}
-	if s.shutLater {
-		s.shutLater = false
-		go l.shut(s.reason.closeCode(), s.reason.abrupt())
+	if code := s.shutCode; code != 0 {
+		s.shutCode = 0
+		go l.shut(code, s.reason.abrupt())
 	}
 }
 

@@ -63,15 +63,15 @@ type Session struct {
 
 // flags of a Session, guarded by its mu.
 type flags struct {
-	established bool // Established was called
-	pinged      bool // a ping is out
-	batch       bool // a callback is running: what it sends leaves when it ends
-	listed      bool // a writer knows that something waits
-	writing     bool // a writer has taken the queue
-	blocked     bool // the socket is full; the link is armed
-	closing     bool // no more callbacks but Close
-	hungUp      bool // the link has ended or is ending by itself
-	shutLater   bool // the link is to be shut by the writer that is writing
+	established bool   // Established was called
+	pinged      bool   // a ping is out
+	batch       bool   // a callback is running: what it sends leaves when it ends
+	listed      bool   // a writer knows that something waits
+	writing     bool   // a writer has taken the queue
+	blocked     bool   // the socket is full; the link is armed
+	closing     bool   // no more callbacks but Close
+	hungUp      bool   // the link has ended or is ending by itself
+	shutCode    uint16 // the link is to be shut with it by the writer that is writing; 0 otherwise
 }
 
 // ID is the Engine.IO sid: 20 characters, secret to its client.

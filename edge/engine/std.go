@@ -176,7 +176,7 @@ func (c *stdConn) end(code uint16, abrupt bool) {
 	s := c.session
 	s.mu.Lock()
 	if s.link == link(c) && s.writing {
-		s.shutLater = true
+		s.shutCode = code
 		_ = c.nc.SetWriteDeadline(deadline)
 		s.mu.Unlock()
 		return
