@@ -65,20 +65,29 @@ func (s *Server) applyAccess(d *delivery, route subjects.Route) {
 		return
 	}
 	s.changes.note(route.Room, list, time.Now())
-	_, id, err := subjects.ParseRoom(route.Room)
-	switch {
-	case err != nil: // ParseRoute has checked it
-	case route.Kind == subjects.KindConversation:
-		s.evict(route.Room, func(k *socket) bool { return list.hasMember(k.user) })
+	s.evict(route.Room, func(k *socket) bool { return s.mayStay(list, k.who.Load(), route.Room) })
+	if route.Kind == subjects.KindConversation {
 		s.letIn(route.Room, list)
-	case route.Kind == subjects.KindCase && s.options.Access == AccessMember:
-		s.evict(route.Room, func(k *socket) bool { return list.admits(k.who.Load(), route.Kind, id) })
 	}
 }
 
 // hasMember reads the list as a membership, where no scope counts.
 func (l accessList) hasMember(user string) bool {
 	return slices.Contains(l.Allow, user) && !slices.Contains(l.Deny, user)
+}
+
+// mayStay reads a list by its room's kind; rooms of other kinds have none that counts here.
+func (s *Server) mayStay(list accessList, who *identity, room string) bool {
+	kind, id, err := subjects.ParseRoom(room)
+	switch {
+	case err != nil:
+		return false
+	case kind == subjects.KindConversation:
+		return list.hasMember(who.user)
+	case kind == subjects.KindCase && s.options.Access == AccessMember:
+		return list.admits(who, kind, id)
+	}
+	return true
 }
 
 // evict takes out every member that may not stay, and tells it.
@@ -90,10 +99,18 @@ func (s *Server) evict(room string, mayStay func(*socket) bool) {
 			}
 			if k.leave(room, roomService) || s.exit(k, room) {
 				s.metrics.refused(reasonEvicted)
+				k.noteEviction()
+				s.save(k, func(error) {})
 				k.emit("error", refuse(subjects.CodeForbidden, "access to "+publicName(room)+" has ended").event(time.Now()))
 			}
 		}
 	}
+}
+
+func (k *socket) noteEviction() {
+	k.mu.Lock()
+	k.evicted = true
+	k.mu.Unlock()
 }
 
 // letIn joins every socket of the members in the namespaces that carry the room's events.
@@ -106,7 +123,9 @@ func (s *Server) letIn(room string, list accessList) {
 		}
 		for _, n := range destinations(scratch[:0], string(subjects.KindConversation)+":joined") {
 			for _, k := range s.hub.members(roomKey{n, own}) {
-				k.join(room, roomService)
+				if k.join(room, roomService) {
+					s.save(k, func(error) {}) // until then a resumption learns of it by hello
+				}
 			}
 		}
 	}
@@ -116,8 +135,7 @@ func (s *Server) letIn(room string, list accessList) {
 // already: who has just been taken out must not come back by an answer that was under way.
 func (s *Server) outdated(k *socket, room string) bool {
 	list, ok := s.changes.latest(room)
-	kind, _, err := subjects.ParseRoom(room)
-	return ok && err == nil && kind == subjects.KindConversation && !list.hasMember(k.user)
+	return ok && !s.mayStay(list, k.who.Load(), room)
 }
 
 // publicName is a room as clients name it: "case:123".

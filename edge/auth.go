@@ -36,12 +36,14 @@ const maxUser = 128 // bytes; a user id becomes part of subjects and room names
 
 // verify checks a token and returns whom it names. Its errors are fit for the client: they never
 // repeat the token. A token without exp is valid for ever, as the original accepted it.
-func (k *Keys) verify(token string) (*identity, error) {
+func (k *Keys) verify(token string) (*identity, error) { return k.check(k.parser, token) }
+
+func (k *Keys) check(parser *jwt.Parser, token string) (*identity, error) {
 	if token == "" {
 		return nil, errors.New("no token: send auth {token}, an Authorization header or ?token=")
 	}
 	var c claims
-	if _, err := k.parser.ParseWithClaims(token, &c, k.find); err != nil {
+	if _, err := parser.ParseWithClaims(token, &c, k.find); err != nil {
 		return nil, tokenError(err)
 	}
 	if c.Type != "" && c.Type != "access" {
@@ -67,11 +69,24 @@ func (k *Keys) verify(token string) (*identity, error) {
 	return id, nil
 }
 
+// verifyFor is verify for a CONNECT. For one that resumes a session a token that is only expired is
+// still good: it says whose session it is, and expired says that it must not open a new one.
+func (k *Keys) verifyFor(token string, resumes bool) (who *identity, expired bool, err error) {
+	who, err = k.verify(token)
+	if err == nil || !resumes || !errors.Is(err, errExpired) {
+		return who, false, err
+	}
+	who, err = k.check(k.ageless, token)
+	return who, true, err
+}
+
 // Verify reports why an edge would refuse a token, nil if it would not.
 func (k *Keys) Verify(token string) error {
 	_, err := k.verify(token)
 	return err
 }
+
+var errExpired = errors.New("the token is expired")
 
 // tokenError turns the library's errors into one sentence without the token's content.
 func tokenError(err error) error {
@@ -79,7 +94,7 @@ func tokenError(err error) error {
 	case errors.Is(err, errKeyUnknown):
 		return errKeyUnknown
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return errors.New("the token is expired")
+		return errExpired
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return errors.New("the token is not valid yet")
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer), errors.Is(err, jwt.ErrTokenInvalidAudience), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):

@@ -55,5 +55,5 @@ func (s *Server) resync(ctx context.Context) {
 
 // greetAll asks hello again for every socket, without another `connected`.
 func (s *Server) greetAll() {
-	s.hub.eachSocket(func(k *socket) { s.greet(k, false) })
+	s.hub.eachSocket(func(k *socket) { s.greet(k, nil) })
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lexiflow/realtime/edge/engine"
@@ -11,7 +12,7 @@ import (
 )
 
 // client is one engine connection and the namespaces it has joined. The engine calls it from one
-// callback at a time, so its fields need no lock.
+// callback at a time; the bus's answers come on other goroutines.
 type client struct {
 	// Static after Open.
 	server  *Server
@@ -22,8 +23,14 @@ type client struct {
 
 	// Owned by the session's callbacks.
 	decoder sio.Decoder
-	sockets []*socket
 	refused int // CONNECTs refused so far
+
+	mu sync.Mutex
+	// Guarded by mu.
+	sockets []*socket
+	opening [nsCount]bool // CONNECTs that wait for the bus
+	held    int           // sockets that count, opening ones included
+	closed  bool
 }
 
 // gateway is the engine's Handler: it gives packets to the client they belong to.
@@ -60,7 +67,11 @@ func (g gateway) Message(session *engine.Session, data []byte, binary bool) {
 // Close gives back everything that the client held.
 func (g gateway) Close(session *engine.Session, _ engine.Reason) {
 	c, _ := session.App.(*client)
-	for _, k := range slices.Clone(c.sockets) {
+	c.mu.Lock()
+	c.closed = true
+	sockets := slices.Clone(c.sockets)
+	c.mu.Unlock()
+	for _, k := range sockets {
 		c.remove(k, false)
 	}
 }
@@ -89,6 +100,8 @@ func (c *client) packet(p sio.Packet) {
 }
 
 func (c *client) socket(namespace string) *socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, k := range c.sockets {
 		if k.ns.String() == namespace {
 			return k
@@ -97,22 +110,91 @@ func (c *client) socket(namespace string) *socket {
 	return nil
 }
 
+func (c *client) all() []*socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.sockets)
+}
+
+// begin marks a namespace as being opened; not when it is open, or opening, already.
+func (c *client) begin(n ns) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.opening[n] || slices.ContainsFunc(c.sockets, func(k *socket) bool { return k.ns == n }) {
+		return false
+	}
+	c.opening[n] = true
+	return true
+}
+
+// end says that the opening has failed.
+func (c *client) end(n ns) {
+	c.mu.Lock()
+	c.opening[n] = false
+	c.mu.Unlock()
+}
+
+// hold takes a place on the user's account for a socket that is being opened. A resumed socket is
+// never refused for a limit: it takes the place of the one that it was.
+func (c *client) hold(user string, n ns, resumed bool) (*account, *refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	account, no := c.server.accounts.open(user, n, c.held == 0, resumed)
+	if no == nil {
+		c.held++
+	}
+	return account, no
+}
+
+func (c *client) release(k *socket) {
+	c.mu.Lock()
+	c.held--
+	last := c.held == 0
+	c.mu.Unlock()
+	c.server.accounts.close(k.account, k.ns, last)
+}
+
+// add makes a socket one of the client's, unless the client is gone by now.
+func (c *client) add(k *socket) bool {
+	c.mu.Lock()
+	c.opening[k.ns] = false
+	gone := c.closed
+	if !gone {
+		c.sockets = append(c.sockets, k)
+	}
+	c.mu.Unlock()
+	if gone {
+		c.release(k)
+		return false
+	}
+	c.session.Established()
+	c.server.metrics.sockets[k.ns].Inc()
+	k.activity.Store(k.since.UnixMilli())
+	c.server.connections.opened(k)
+	return true
+}
+
 // remove ends one socket: rooms, counts and the news of it to its generic rooms. clean says that the
 // client left by itself, so that nobody need wait for it to come back.
 func (c *client) remove(k *socket, clean bool) {
+	c.mu.Lock()
 	i := slices.Index(c.sockets, k)
+	if i >= 0 {
+		c.sockets = slices.Delete(c.sockets, i, i+1)
+	}
+	c.mu.Unlock()
 	if i < 0 {
 		return
 	}
-	c.sockets = slices.Delete(c.sockets, i, i+1)
-	asked := k.shut()
-	for _, name := range asked {
+	now := time.Now()
+	c.server.leaveSession(k, clean, now)
+	for _, name := range k.shut() {
 		c.server.accounts.leave(k.account, name)
 		c.server.announceLeft(k, name)
 	}
-	c.server.accounts.close(k.account, k.ns, len(c.sockets) == 0)
+	c.release(k)
 	c.server.metrics.sockets[k.ns].Dec()
-	c.server.connections.closed(k, clean, time.Now())
+	c.server.connections.closed(k, clean, now)
 }
 
 // drop closes the connection for a named reason. Transport loss makes the official client come back,

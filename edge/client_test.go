@@ -3,6 +3,8 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +22,10 @@ type browser struct {
 
 	t      testing.TB
 	events chan arrival
+
+	mu     sync.Mutex
+	offset json.RawMessage // of the last event that had one
+	cut    bool            // nothing is taken any more
 }
 
 type arrival struct {
@@ -41,15 +47,47 @@ func connect(t testing.TB, url, namespace, user, scope string) *browser {
 
 func dial(t testing.TB, url, namespace, token string) *browser {
 	t.Helper()
+	return dialWith(t, url, namespace, token, nil)
+}
+
+// cutOff loses the connection: from here on nothing arrives.
+func (b *browser) cutOff() {
+	b.mu.Lock()
+	b.cut = true
+	b.mu.Unlock()
+	b.Abort()
+}
+
+// again resumes on an edge with the pid and offset that the official client would send.
+func (b *browser) again(url, namespace, token string) *browser {
+	b.t.Helper()
+	auth := map[string]any{"pid": b.PID()}
+	if b.offset != nil {
+		auth["offset"] = b.offset
+	}
+	return dialWith(b.t, url, namespace, token, auth)
+}
+
+func dialWith(t testing.TB, url, namespace, token string, auth map[string]any) *browser {
+	t.Helper()
 	b := &browser{t: t, events: make(chan arrival, 1000)}
 	connected := make(chan struct{})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var err error
 	b.Client, err = sioclient.Dial(ctx, sioclient.Options{
-		URL: url, Namespace: namespace, Token: token,
+		URL: url, Namespace: namespace, Token: token, Auth: auth,
 		OnEvent: func(name string, args []json.RawMessage) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.cut {
+				return
+			}
 			var data map[string]any
+			if n := len(args); n > 1 && args[n-1][0] == '"' { // the offset
+				b.offset = args[n-1]
+				args = args[:n-1]
+			}
 			if len(args) > 0 {
 				if err := json.Unmarshal(args[len(args)-1], &data); err != nil {
 					t.Errorf("the last argument of %s is not an object: %s", name, args[len(args)-1])
@@ -124,3 +162,13 @@ func (b *browser) until(name string) (names []string) {
 
 // case123 is what most tests emit.
 var case123 = map[string]string{"caseId": "123"}
+
+// refusedDial wants CONNECT_ERROR AUTH_FAILED.
+func refusedDial(t testing.TB, url, token string, auth map[string]any) {
+	t.Helper()
+	_, err := sioclient.Dial(t.Context(), sioclient.Options{URL: url, Namespace: "/events", Token: token, Auth: auth})
+	refused, ok := errors.AsType[*sioclient.ConnectError](err)
+	if !ok || refused.Code != "AUTH_FAILED" {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+}

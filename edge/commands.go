@@ -34,24 +34,16 @@ func (s *Server) ask(in incoming, token string) {
 	start := time.Now()
 	s.requests.do(subject, header, body, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
 		s.metrics.commandTime.Observe(time.Since(start).Seconds())
-		s.answer(&in, m, err)
-		s.next(in.from, token)
+		s.answer(&in, m, err, func() { s.next(in.from, token) })
 	}))
 }
 
-// answer applies a reply: join, then ack, then events.
-func (s *Server) answer(in *incoming, m *nats.Msg, err error) {
-	if err == nil {
-		err = subjects.ErrorOf(m)
-	}
+// answer applies a reply: join, then ack, then events; then it calls done.
+func (s *Server) answer(in *incoming, m *nats.Msg, err error, done func()) {
+	reply, err := s.readReply(in, m, err)
 	if err != nil {
 		s.refuseCommand(in, err)
-		return
-	}
-	reply, err := subjects.ParseReply(m)
-	if err != nil {
-		s.log.Error("reply is not understood", "event", in.name, "error", err)
-		s.refuseCommand(in, subjects.Errorf(subjects.CodeInternal, "the service's answer is not understood"))
+		done()
 		return
 	}
 	s.metrics.commands.WithLabelValues("ok").Inc()
@@ -59,8 +51,26 @@ func (s *Server) answer(in *incoming, m *nats.Msg, err error) {
 		in.from.absorbing.Store(true)
 	}
 	s.applyRooms(in.from, reply)
-	in.ack(reply.Ack)
-	in.from.emitAll(reply.Events)
+	s.kept(in.from, len(reply.Join)+len(reply.Leave) > 0, func() {
+		in.ack(reply.Ack)
+		in.from.emitAll(reply.Events)
+		done()
+	})
+}
+
+func (s *Server) readReply(in *incoming, m *nats.Msg, err error) (subjects.Reply, error) {
+	if err == nil {
+		err = subjects.ErrorOf(m)
+	}
+	if err != nil {
+		return subjects.Reply{}, err
+	}
+	reply, err := subjects.ParseReply(m)
+	if err != nil {
+		s.log.Error("reply is not understood", "event", in.name, "error", err)
+		return reply, subjects.Errorf(subjects.CodeInternal, "the service's answer is not understood")
+	}
+	return reply, nil
 }
 
 // refuseCommand tells who asked. A client that wants no ack and whose service is away is not told: in

@@ -20,15 +20,17 @@ func (c *client) connect(p sio.Packet) {
 		c.refuseNamespace(p.Namespace)
 		return
 	}
-	if c.socket(p.Namespace) != nil {
-		c.drop(reasonTwiceConnected, engine.ReasonParseError)
-		return
-	}
 	if reason := c.server.unavailable(); reason != "" {
 		c.drop(reason, engine.ReasonServerClose)
 		return
 	}
-	who, err := c.server.options.Keys.verify(connectToken(p.Data, c.token))
+	if !c.begin(n) {
+		c.drop(reasonTwiceConnected, engine.ReasonParseError)
+		return
+	}
+	token := connectToken(p.Data, c.token)
+	pid, offset := resumeRequest(p.Data)
+	who, expired, err := c.server.options.Keys.verifyFor(token, pid != "")
 	if errors.Is(err, errKeyUnknown) {
 		c.drop(reasonKeyUnknown, engine.ReasonServerClose)
 		return
@@ -43,29 +45,66 @@ func (c *client) connect(p sio.Packet) {
 		c.refuseConnect(n, refuse(subjects.CodeAuthFailed, "Authentication failed: the token is revoked"))
 		return
 	}
-	account, no := c.server.accounts.open(who.user, n, len(c.sockets) == 0)
+	if pid != "" {
+		(&resumption{c: c, n: n, who: who, expired: expired, pid: pid, offset: offset}).begin()
+		return
+	}
+	c.fresh(n, who)
+}
+
+// fresh opens a new session. Its CONNECT waits until the session is kept.
+func (c *client) fresh(n ns, who *identity) {
+	account, no := c.hold(who.user, n, false)
 	if no != nil {
 		c.refuseConnect(n, no)
 		return
 	}
-	k := &socket{client: c, ns: n, id: newSocketID(), user: who.user, account: account, since: time.Now()}
+	k := &socket{
+		client: c, ns: n, id: newSocketID(), user: who.user, account: account, since: time.Now(),
+		pid: newSocketID().String(), start: c.server.fanned.Load(),
+	}
 	k.who.Store(who)
-	c.accept(k)
+	c.server.save(k, func(err error) {
+		if err != nil {
+			c.abandon(k, err)
+			return
+		}
+		if !c.add(k) {
+			c.server.forget(k)
+			return
+		}
+		k.joinOwn()
+		k.accept()
+		c.server.greet(k, &greeted{})
+	})
 }
 
-// accept makes the socket a member of its own rooms, answers, and greets.
-func (c *client) accept(k *socket) {
-	c.sockets = append(c.sockets, k)
-	c.session.Established()
-	c.server.metrics.sockets[k.ns].Inc()
-	if own, err := subjects.Room(subjects.KindUser, k.user); err == nil {
-		k.join(own, roomOwn)
+// abandon gives up an opening that the bus did not let happen; the client comes back.
+func (c *client) abandon(k *socket, err error) {
+	c.end(k.ns)
+	c.release(k)
+	c.server.log.Warn("session not kept", "namespace", k.ns.String(), "error", err)
+	c.drop(reasonBusAway, engine.ReasonServerClose)
+}
+
+// joinOwn enters the rooms that every socket is in.
+func (k *socket) joinOwn() {
+	for _, name := range k.ownRooms() {
+		k.join(name, roomOwn)
 	}
-	k.join(roomAll, roomOwn)
-	k.activity.Store(k.since.UnixMilli())
-	c.server.connections.opened(k)
-	k.send(sio.AppendConnectSID(nil, k.ns.String(), k.id.String(), ""))
-	c.server.greet(k, true)
+}
+
+func (k *socket) ownRooms() []string {
+	own, err := subjects.Room(subjects.KindUser, k.user)
+	if err != nil {
+		return []string{roomAll} // verify admits no such user
+	}
+	return []string{own, roomAll}
+}
+
+// accept answers the CONNECT.
+func (k *socket) accept() {
+	k.send(sio.AppendConnectSID(nil, k.ns.String(), k.id.String(), k.pid))
 }
 
 // roomAll is the room of everybody in a namespace; it ends at the firm's NATS account (design 2).
@@ -79,6 +118,7 @@ func (c *client) refuseNamespace(name string) {
 }
 
 func (c *client) refuseConnect(n ns, r *refusal) {
+	c.end(n)
 	c.server.metrics.refused(r.reason())
 	c.session.Send(engine.Text(sio.AppendConnectError(nil, n.String(), r.message, r.connectData())))
 	c.countRefused()
@@ -91,24 +131,40 @@ func (c *client) countRefused() {
 	}
 }
 
-// connectedEvent is the superset of what the original's namespaces announce (contract 1.0).
+// connectedEvent is the superset of what the original's namespaces announce (contract 1.0), and what a
+// resumed session has missed.
 type connectedEvent struct {
 	Message   string `json:"message,omitempty"`
 	UserID    string `json:"userId"`
 	SocketID  string `json:"socketId"`
 	Namespace string `json:"namespace"`
 	Timestamp string `json:"timestamp"`
+
+	Recovered bool   `json:"recovered"`
+	From      uint64 `json:"from,omitempty"` // log position behind which it was resumed
+	To        uint64 `json:"to"`             // log position up to which it has everything now
+	Missed    int    `json:"missed"`         // events that were sent again
 }
 
-// announce emits `connected`, which ends the opening exchange.
-func (k *socket) announce(now time.Time) {
+// greeted is what `connected` says of a resumption; zero for a fresh session.
+type greeted struct {
+	recovered bool
+	from      uint64
+	missed    int
+}
+
+// announce emits `connected`, which ends the opening exchange. It runs on the fan-out goroutine: the
+// position that it names is behind every event that was queued before it.
+func (k *socket) announce(now time.Time, g *greeted) {
+	position := max(k.client.server.fanned.Load(), k.delivered)
 	e := connectedEvent{
 		UserID: k.user, SocketID: k.id.String(), Namespace: k.ns.label(), Timestamp: iso(now),
+		Recovered: g.recovered, From: g.from, To: position, Missed: g.missed,
 	}
 	if k.ns == nsEvents || k.ns.alias() {
 		e.Message = "Connected to LexiFlow realtime"
 	}
-	k.emit("connected", mustJSON(e))
+	k.send(sio.AppendEvent(nil, k.ns.String(), "connected", mustJSON(e), offsetOf(position)))
 }
 
 // caller is the identity that services see; it comes from the token and this socket alone.

@@ -66,6 +66,15 @@ func (c *connections) run(ctx context.Context) error {
 		}
 		defer func() { _ = sub.Unsubscribe() }()
 	}
+	subject, err := dismissSubject(c.s.options.Name)
+	if err != nil {
+		return err
+	}
+	dismissals, err := c.s.nc.Subscribe(subject, c.s.dismissed)
+	if err != nil {
+		return fmt.Errorf("subscribe %s: %w", subject, err)
+	}
+	defer func() { _ = dismissals.Unsubscribe() }()
 	c.announce()
 	c.report(ctx)
 	return nil

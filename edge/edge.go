@@ -36,6 +36,7 @@ type Options struct {
 	CommandTimeout time.Duration // 5 s; until the ack TIMEOUT
 	DrainTimeout   time.Duration // 5 s; over which clients are sent elsewhere
 
+	ResumeWindow  time.Duration // 10 min; for which a lost session can be resumed
 	IdleAfter     time.Duration // 5 min without activity; then a socket is reported as idle
 	OnExpiry      ExpiryMode    // of a token while its socket is connected; default ExpiryKeep
 	SessionMaxAge time.Duration // 12 h; bounds ExpiryKeep
@@ -58,6 +59,7 @@ func (o Options) withDefaults() Options {
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 45*time.Second)
 	o.CommandTimeout = cmp.Or(o.CommandTimeout, 5*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 5*time.Second)
+	o.ResumeWindow = cmp.Or(o.ResumeWindow, 10*time.Minute)
 	o.IdleAfter = cmp.Or(o.IdleAfter, 5*time.Minute)
 	o.SessionMaxAge = cmp.Or(o.SessionMaxAge, 12*time.Hour)
 	o.MemoryLimit = cmp.Or(o.MemoryLimit, 512<<20)
@@ -91,6 +93,10 @@ type Server struct {
 	changes      *accessChanges
 	dead         deadLetters
 	connections  *connections
+	mailbox      *mailbox
+	replays      chan struct{} // places for replays from the stream
+	ring         *ring         // owned by the fan-out
+	fanned       atomic.Uint64 // log sequence up to which everything is fanned out
 	metrics      *metrics
 
 	following atomic.Bool // the log is being read
@@ -117,7 +123,7 @@ func New(nc *nats.Conn, o Options) (*Server, error) {
 		options: o, limits: o.Limits, log: o.Logger.With("edge", o.Name), nc: nc, js: js,
 		packetLimits: sio.Limits{MaxAttachments: o.Limits.Attachments, MaxBytes: o.Limits.MaxPayload, Namespaces: namespaces[:]},
 		hub:          newHub(), accounts: newAccounts(o.Limits), throttle: newThrottle(o.Limits.FailuresPerMinute),
-		greeters: &greeters{}, revocations: newRevocations(), changes: newAccessChanges(), reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound),
+		greeters: &greeters{}, revocations: newRevocations(), changes: newAccessChanges(), reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound), mailbox: newMailbox(), replays: make(chan struct{}, replayAtOnce),
 	}
 	if s.connections, err = newConnections(s); err != nil {
 		return nil, err
@@ -182,6 +188,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		_ = l.Close()
 		return fmt.Errorf("edge: %w", err)
 	}
+	s.ring = newRing(s.reader.position.Load())
+	s.fanned.Store(s.reader.position.Load())
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
 	defer stop()
 	if err := s.watchRevocations(work); err != nil {
@@ -195,6 +203,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	group.Go(func() { s.watchBus(work) })
 	group.Go(func() { s.keepDeadLetters(work) })
 	group.Go(func() { s.expireSockets(work) })
+	group.Go(func() { s.refreshSessions(work) })
 	group.Go(func() {
 		if err := s.roster.run(work); err != nil {
 			s.log.Error("room counts are not shared", "error", err)

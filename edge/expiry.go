@@ -59,7 +59,7 @@ func (s *Server) refreshAuth(in *incoming) {
 		in.refuse(refuse(subjects.CodeAuthFailed, "the token is revoked or another user's"))
 		return
 	}
-	for _, k := range in.from.client.sockets {
+	for _, k := range in.from.client.all() {
 		if k.user == who.user {
 			k.who.Store(who)
 		}

@@ -22,8 +22,13 @@ func (s *Server) fanOut(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.mailbox.wake:
+			s.mailbox.run()
 		case d := <-s.reader.out:
 			s.deliver(&d, destination[:0])
+			if d.seq != 0 {
+				s.fanned.Store(d.seq)
+			}
 		}
 	}
 }
@@ -31,6 +36,10 @@ func (s *Server) fanOut(ctx context.Context) {
 // deliver sends one event to its room's members in every namespace that carries it.
 func (s *Server) deliver(d *delivery, scratch []ns) {
 	route, err := subjects.ParseRoute(d.subject)
+	if d.class == subjects.Log {
+		d.room, d.event = route.Room, route.Event()
+		s.ring.add(d)
+	}
 	if err != nil {
 		s.deadLetter(d, "bad-subject", err.Error())
 		return
@@ -77,7 +86,7 @@ func (m *message) send(s *Server, n ns, members []*socket) {
 	if m.body == nil && !m.complete(s.limits.MaxPayload) {
 		return
 	}
-	frame := engine.Text(sio.AppendEvent(nil, n.String(), m.event, m.body))
+	frame := m.frame(n)
 	switch m.d.class {
 	case subjects.State:
 		frame = frame.As(engine.Gauge, gaugeKey(n, m.room, m.event))
@@ -98,6 +107,15 @@ func (m *message) send(s *Server, n ns, members []*socket) {
 			m.sent++
 		}
 	}
+}
+
+// frame encodes the event for one namespace. What is in the log carries its sequence as a last
+// argument, which the client gives back as its offset (socketio-protocol 11).
+func (m *message) frame(n ns) *engine.Frame {
+	if m.d.seq == 0 {
+		return engine.Text(sio.AppendEvent(nil, n.String(), m.event, m.body))
+	}
+	return engine.Text(sio.AppendEvent(nil, n.String(), m.event, m.body, offsetOf(m.d.seq)))
 }
 
 // complete checks the payload and adds what contract 1.1 adds: timestamp, and caseId in case rooms,

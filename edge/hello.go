@@ -57,12 +57,12 @@ type greeting struct {
 	s        *Server
 	k        *socket
 	missing  map[string]bool // services that are waited for
-	announce bool            // `connected` is still to be sent
+	announce *greeted        // what `connected` will say; nil when it is not to be sent (any more)
 }
 
 // greet asks the services, applies what they say, and sends `connected` last when announce is set.
 // Without any service, `connected` comes at once.
-func (s *Server) greet(k *socket, announce bool) {
+func (s *Server) greet(k *socket, announce *greeted) {
 	g := &greeting{s: s, k: k, missing: s.greeters.expected(k.ns), announce: announce}
 	header := nats.Header{}
 	k.caller().SetHeaders(header)
@@ -71,7 +71,7 @@ func (s *Server) greet(k *socket, announce bool) {
 
 func (g *greeting) answer(m *nats.Msg, err error) (more time.Duration) {
 	if err != nil {
-		first := g.announce
+		first := g.announce != nil
 		g.s.greeters.silent(g.k.ns, g.missing)
 		g.complete()
 		if first && subjects.CodeOf(err) == subjects.CodeTimeout {
@@ -102,11 +102,19 @@ func (g *greeting) apply(m *nats.Msg) {
 	}
 	g.s.applyRooms(g.k, reply)
 	g.k.emitAll(reply.Events)
+	if len(reply.Join)+len(reply.Leave) > 0 {
+		g.s.save(g.k, func(error) {}) // connected waits for it, see complete
+	}
 }
 
 func (g *greeting) complete() {
-	if g.announce {
-		g.announce = false
-		g.k.announce(time.Now())
+	what := g.announce
+	if what == nil {
+		return
 	}
+	g.announce = nil
+	// Behind the writes that are under way: what connected promises is kept.
+	g.s.saved(g.k, func() {
+		g.s.mailbox.post(func() { g.k.announce(time.Now(), what) })
+	})
 }

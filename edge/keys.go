@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,9 +38,10 @@ type KeyOptions struct {
 // Keys verify tokens. The key decides which algorithms are allowed, never the token: a public key can
 // then not be used as an HMAC secret, and "none" is never allowed. Safe for concurrent use.
 type Keys struct {
-	parser *jwt.Parser
-	find   jwt.Keyfunc
-	remote *remoteKeys // nil unless the keys come from a URL
+	parser  *jwt.Parser
+	ageless *jwt.Parser // the same, but for a token's age
+	find    jwt.Keyfunc
+	remote  *remoteKeys // nil unless the keys come from a URL
 }
 
 const (
@@ -47,6 +49,7 @@ const (
 	jwksRefresh  = 15 * time.Minute
 	jwksSpacing  = 10 * time.Second // between fetches that unknown key ids ask for
 	jwksDeadline = 5 * time.Second
+	century      = 100 * 365 * 24 * time.Hour
 )
 
 // LoadKeys reads the key. ctx bounds the first fetch of a JWKS and ends its refreshing.
@@ -95,7 +98,8 @@ func newKeys(o KeyOptions, find jwt.Keyfunc, algorithms ...string) *Keys {
 	if o.Audience != "" {
 		options = append(options, jwt.WithAudience(o.Audience))
 	}
-	return &Keys{parser: jwt.NewParser(options...), find: refuseCritical(find)}
+	ageless := append(slices.Clone(options), jwt.WithLeeway(century))
+	return &Keys{parser: jwt.NewParser(options...), ageless: jwt.NewParser(ageless...), find: refuseCritical(find)}
 }
 
 // refuseCritical refuses tokens that name header parameters which must be understood: none is here

@@ -74,16 +74,17 @@ func newAccounts(l Limits) *accounts {
 }
 
 // open admits one socket, and its client when first says that it is the client's first, or refuses it.
-func (a *accounts) open(user string, n ns, first bool) (*account, *refusal) {
+// force admits it whatever the limits say.
+func (a *accounts) open(user string, n ns, first, force bool) (*account, *refusal) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if first && a.clients >= a.limits.Connections {
+	if !force && first && a.clients >= a.limits.Connections {
 		r := refuse(subjects.CodeConnectionLimit, "the server has reached its connection limit")
 		r.currentConnections = a.clients
 		return nil, r
 	}
 	acc := a.users[user]
-	if acc != nil && int(acc.sockets[n]) >= a.limits.ConnectionsPerUser {
+	if !force && acc != nil && int(acc.sockets[n]) >= a.limits.ConnectionsPerUser {
 		r := refuse(subjects.CodeUserConnectionLimit, "too many connections of this user to "+n.String())
 		r.currentConnections = int(acc.sockets[n])
 		return nil, r

@@ -18,6 +18,7 @@ type metrics struct {
 	deadLetters *prometheus.CounterVec
 	refusals    *prometheus.CounterVec
 	rewinds     prometheus.Counter
+	resumes     *prometheus.CounterVec
 }
 
 const metricPrefix = "lexiflow_edge_"
@@ -50,6 +51,10 @@ func newMetrics(s *Server, r *prometheus.Registry) *metrics {
 			Name: metricPrefix + "log_rewinds_total", Help: "Times the log was found replaced by another.",
 		}),
 	}
+	m.resumes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: metricPrefix + "resumes_total", Help: "Sessions that clients came back for, by outcome.",
+	}, []string{"outcome"})
+	r.MustRegister(m.resumes)
 	for n := range nsCount {
 		m.sockets[n] = sockets.WithLabelValues(n.String())
 	}
@@ -62,6 +67,8 @@ func newMetrics(s *Server, r *prometheus.Registry) *metrics {
 }
 
 func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+func (m *metrics) resumed(outcome string) { m.resumes.WithLabelValues(outcome).Inc() }
 
 func (m *metrics) delivered(c subjects.Class, n int) { m.deliveries[c].Add(float64(n)) }
 

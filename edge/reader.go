@@ -40,6 +40,10 @@ type delivery struct {
 	except  string    // Lex-Except: who must not get it
 	seq     uint64    // log sequence; 0 for state and live
 	at      time.Time // the log's time, or that of arrival
+
+	// Set by the fan-out for what is in the log.
+	room  string
+	event string
 }
 
 // origin names the message on the bus: all edges read the same log, while state and live messages have

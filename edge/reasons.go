@@ -81,6 +81,8 @@ const (
 	reasonTooManyRefusals  = "too_many_refused_connects"
 	reasonBusAway          = "bus_away"
 	reasonKeyUnknown       = "key_unknown"
+	reasonSession          = "session_not_kept"
+	reasonReplaySlow       = "replay_too_slow"
 	reasonDraining         = "draining"
 	reasonEvicted          = "access_withdrawn"
 	reasonExpired          = "token_expired"

@@ -29,13 +29,16 @@ func (s *Server) subscribeCase(in incoming) {
 		return
 	}
 	in.body = nil
-	s.enter(in.from, subjects.KindCase, id, func(_ bool, no *refusal) {
+	s.enter(in.from, subjects.KindCase, id, func(entered bool, no *refusal) {
 		if no != nil {
 			in.refuse(no)
-		} else {
-			in.ack(mustJSON(caseAck{"subscribed", id}))
+			s.next(in.from, laneRooms)
+			return
 		}
-		s.next(in.from, laneRooms)
+		s.kept(in.from, entered, func() {
+			in.ack(mustJSON(caseAck{"subscribed", id}))
+			s.next(in.from, laneRooms)
+		})
 	}, name)
 }
 
@@ -43,15 +46,17 @@ var badCaseID = refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 
 
 // unsubscribeCase: {caseId} → {status:"unsubscribed", caseId}, also for who was not subscribed.
 func (s *Server) unsubscribeCase(in incoming) {
-	defer s.next(in.from, laneRooms)
 	id, ok := stringField(in.body, "caseId")
 	name, err := subjects.Room(subjects.KindCase, id)
 	if !ok || err != nil {
 		in.refuse(badCaseID)
+		s.next(in.from, laneRooms)
 		return
 	}
-	s.exit(in.from, name)
-	in.ack(mustJSON(caseAck{"unsubscribed", id}))
+	s.kept(in.from, s.exit(in.from, name), func() {
+		in.ack(mustJSON(caseAck{"unsubscribed", id}))
+		s.next(in.from, laneRooms)
+	})
 }
 
 type caseAck struct {
@@ -77,30 +82,38 @@ func (s *Server) joinRoom(in incoming) {
 	s.enter(in.from, kind, id, func(entered bool, no *refusal) {
 		if no != nil {
 			in.refuse(no)
-		} else {
+			s.next(in.from, laneRooms)
+			return
+		}
+		s.kept(in.from, entered, func() {
 			in.ack(acknowledged)
-		}
-		if entered && kind == subjects.KindRoom {
-			s.announceJoined(in.from, name)
-		}
-		s.next(in.from, laneRooms)
+			if entered && kind == subjects.KindRoom {
+				s.announceJoined(in.from, name)
+			}
+			s.next(in.from, laneRooms)
+		})
 	}, name)
 }
 
 // leaveRoom: {room} or a bare string → {success:true}. Who was not in it announces nothing
 // (contract 8, B23).
 func (s *Server) leaveRoom(in incoming) {
-	defer s.next(in.from, laneRooms)
 	asked, no := roomArgument(in.body)
 	if no != nil {
 		in.refuse(no)
+		s.next(in.from, laneRooms)
 		return
 	}
 	kind, id := targetOf(asked)
-	if name, err := subjects.Room(kind, id); err == nil && s.exit(in.from, name) {
+	name, err := subjects.Room(kind, id)
+	left := err == nil && s.exit(in.from, name)
+	if left {
 		s.announceLeft(in.from, name)
 	}
-	in.ack(acknowledged)
+	s.kept(in.from, left, func() {
+		in.ack(acknowledged)
+		s.next(in.from, laneRooms)
+	})
 }
 
 // sendMessage: {room, message} → {success:true} once the log has it. Only members of a room speak in

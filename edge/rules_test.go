@@ -98,27 +98,27 @@ func TestOriginAllowed(t *testing.T) {
 
 func TestAccountsCountPerUserAndNamespace(t *testing.T) {
 	a := newAccounts(Limits{Connections: 3, ConnectionsPerUser: 2, RoomsPerUser: 2}.withDefaults())
-	first, no := a.open("u1", nsEvents, true)
+	first, no := a.open("u1", nsEvents, true, false)
 	if no != nil {
 		t.Fatal(no)
 	}
-	if _, no = a.open("u1", nsEvents, true); no != nil {
+	if _, no = a.open("u1", nsEvents, true, false); no != nil {
 		t.Fatal(no)
 	}
-	if _, no = a.open("u1", nsEvents, true); no == nil || no.code != subjects.CodeUserConnectionLimit || no.currentConnections != 2 {
+	if _, no = a.open("u1", nsEvents, true, false); no == nil || no.code != subjects.CodeUserConnectionLimit || no.currentConnections != 2 {
 		t.Fatalf("third socket of a user: %+v", no)
 	}
-	if _, no = a.open("u1", nsMessaging, false); no != nil {
+	if _, no = a.open("u1", nsMessaging, false, false); no != nil {
 		t.Fatalf("another namespace counts apart: %+v", no)
 	}
-	if _, no = a.open("u2", nsEvents, true); no != nil {
+	if _, no = a.open("u2", nsEvents, true, false); no != nil {
 		t.Fatal(no)
 	}
-	if _, no = a.open("u3", nsEvents, true); no == nil || no.code != subjects.CodeConnectionLimit {
+	if _, no = a.open("u3", nsEvents, true, false); no == nil || no.code != subjects.CodeConnectionLimit {
 		t.Fatalf("fourth client: %+v", no)
 	}
 	a.close(first, nsEvents, true)
-	if _, no = a.open("u1", nsEvents, true); no != nil {
+	if _, no = a.open("u1", nsEvents, true, false); no != nil {
 		t.Fatalf("a closed socket still counts: %+v", no)
 	}
 	if clients, users, _ := a.usage(); clients != 3 || users != 2 {
@@ -128,7 +128,7 @@ func TestAccountsCountPerUserAndNamespace(t *testing.T) {
 
 func TestAccountsCountRoomsOverSockets(t *testing.T) {
 	a := newAccounts(Limits{RoomsPerUser: 2}.withDefaults())
-	acc, _ := a.open("u1", nsEvents, true)
+	acc, _ := a.open("u1", nsEvents, true, false)
 	for _, room := range []string{"case.1", "case.2", "case.1"} {
 		if _, ok := a.enter(acc, room); !ok {
 			t.Fatalf("room %s refused", room)

@@ -25,6 +25,8 @@ type socket struct {
 	user    string
 	account *account
 	since   time.Time
+	pid     string // of its session; secret to its client
+	start   uint64 // log position at which its session began
 
 	// who is what the latest token said: auth:refresh replaces it, never by another user's.
 	who atomic.Pointer[identity]
@@ -47,15 +49,19 @@ type socket struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	rooms  []membership
-	lanes  []*lane // commands in flight, by first token; see commands.go
-	closed bool
+	rooms   []membership
+	lanes   []*lane // commands in flight, by first token; see commands.go
+	saving  saving
+	evicted bool  // from a room: the session ends with its transport, since the news may be lost with it
+	lost    int64 // Unix ms; the transport is gone and the session waits to be resumed
+	closed  bool
 }
 
 // membership is one room of a socket and who asked for it.
 type membership struct {
 	room   *room
 	origin roomOrigin
+	joined uint64 // log position
 }
 
 type roomOrigin uint8
@@ -97,8 +103,9 @@ func (k *socket) join(name string, origin roomOrigin) bool {
 	if k.find(name) >= 0 {
 		return false
 	}
+	joined := k.client.server.fanned.Load() // before it is a member: what came later it gets
 	r := k.client.server.hub.add(roomKey{k.ns, name}, k)
-	k.rooms = append(k.rooms, membership{r, origin})
+	k.rooms = append(k.rooms, membership{r, origin, joined})
 	return true
 }
 

@@ -1,0 +1,240 @@
+package edge
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/lexiflow/realtime/edge/engine"
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// A CONNECT with a pid continues a session, on whatever edge it was (socketio-protocol 11): its record
+// is read, checked and taken over, what was missed is sent again, and all goes on as if nothing had
+// happened. Whatever stands in the way of giving everything back makes it a fresh session instead:
+// never a partial one.
+
+// resumption is one such CONNECT. Its steps follow one another on different goroutines.
+type resumption struct {
+	// Static.
+	c       *client
+	n       ns
+	who     *identity
+	expired bool // the token is good for this session, not for a new one
+	pid     string
+	offset  uint64
+
+	record   sessionRecord
+	revision uint64
+	k        *socket
+	accepted bool // CONNECT is answered: there is no way back to a fresh session
+	missed   int  // events sent again
+	tries    int  // compare-and-sets that failed
+}
+
+// resumeRequest reads {pid, offset} of a CONNECT's payload. An offset that is no sequence counts as
+// none: the session's start takes its place.
+func resumeRequest(auth []byte) (pid string, offset uint64) {
+	pid, _ = stringField(auth, "pid")
+	if !validPID(pid) {
+		return "", 0
+	}
+	text, _ := stringField(auth, "offset")
+	offset, _ = strconv.ParseUint(text, 10, 64)
+	return pid, offset
+}
+
+// validPID keeps everything from the bus's subjects that is not one of our ids.
+func validPID(pid string) bool {
+	if len(pid) != len(socketID{}) {
+		return false
+	}
+	token, err := subjects.Escape(pid)
+	return err == nil && token == pid
+}
+
+// begin reads the record.
+func (r *resumption) begin() {
+	s := r.c.server
+	s.requests.do(sessionGet+r.pid, nil, nil, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
+		if err != nil {
+			r.c.end(r.n)
+			r.c.drop(reasonBusAway, engine.ReasonServerClose)
+			return
+		}
+		record, revision, ok := readSession(m)
+		if !ok || !record.resumable(r, s.options.ResumeWindow, s.options.SessionMaxAge, time.Now()) {
+			r.giveUp("session_unknown")
+			return
+		}
+		r.record, r.revision = record, revision
+		r.checkRooms(0)
+	}))
+}
+
+const sessionGet = "$JS.API.DIRECT.GET.KV_" + subjects.BucketSessions + "." + sessionPut
+
+func readSession(m *nats.Msg) (record sessionRecord, revision uint64, ok bool) {
+	if m.Header.Get("Status") != "" || m.Header.Get("KV-Operation") != "" {
+		return record, 0, false
+	}
+	// A publisher cannot forge the last value: the server appends its own (nats-facts, finding 3).
+	sequences := m.Header.Values("Nats-Sequence")
+	if len(sequences) == 0 {
+		return record, 0, false
+	}
+	revision, err := strconv.ParseUint(sequences[len(sequences)-1], 10, 64)
+	return record, revision, err == nil && json.Unmarshal(m.Data, &record) == nil
+}
+
+// resumable reports whether the record is this user's, in this namespace, and within the window.
+func (record sessionRecord) resumable(r *resumption, window, maxAge time.Duration, now time.Time) bool {
+	switch {
+	case record.User != r.who.user, record.Namespace != r.n.String(), len(record.SID) != len(socketID{}):
+		return false
+	case record.Evicted: // what it knows of its rooms may be wrong: it has to ask for them again
+		return false
+	case record.Lost != 0 && now.Sub(time.UnixMilli(record.Lost)) > window:
+		return false
+	case r.expired && now.Sub(time.UnixMilli(record.Since)) > maxAge:
+		return false
+	}
+	return true
+}
+
+// giveUp makes it a fresh session; with a token that may not open one, a refusal.
+func (r *resumption) giveUp(reason string) {
+	r.c.server.metrics.resumed(reason)
+	if r.expired {
+		r.c.refuseConnect(r.n, refuse(subjects.CodeAuthFailed, "Authentication failed: "+errExpired.Error()))
+		return
+	}
+	r.c.fresh(r.n, r.who)
+}
+
+// checkRooms asks, one room after another from i on, whether the user may still be there.
+func (r *resumption) checkRooms(i int) {
+	s := r.c.server
+	for ; i < len(r.record.Rooms); i++ {
+		kind, _, err := subjects.ParseRoom(r.record.Rooms[i].Room)
+		if err != nil {
+			r.giveUp("room_unknown")
+			return
+		}
+		if kind == subjects.KindConversation || kind == subjects.KindCase && s.options.Access == AccessMember {
+			break
+		}
+	}
+	if i == len(r.record.Rooms) {
+		r.take()
+		return
+	}
+	room := r.record.Rooms[i].Room
+	s.askAccess(room, func(list accessList, err error) {
+		switch {
+		case err != nil:
+			r.c.end(r.n)
+			r.c.drop(reasonBusAway, engine.ReasonServerClose)
+		case !s.mayStay(list, r.who, room):
+			r.giveUp("access_withdrawn")
+		default:
+			r.checkRooms(i + 1)
+		}
+	})
+}
+
+// take makes the session this edge's: compare-and-set, so that of two CONNECTs one wins.
+func (r *resumption) take() {
+	s := r.c.server
+	owner := r.record.Owner
+	r.record.Owner, r.record.Lost = s.options.Name, 0
+	s.put(r.pid, mustJSON(r.record), r.revision, func(written uint64, err error) {
+		if r.tries++; errors.Is(err, errTakenOver) && r.tries < 5 {
+			r.begin() // its old edge has just noted the loss, or a second CONNECT was faster: read it again
+			return
+		}
+		if err != nil {
+			r.c.end(r.n)
+			r.c.drop(reasonSession, engine.ReasonServerClose)
+			return
+		}
+		r.revision = written
+		s.dismiss(owner, r.pid, written)
+		r.open()
+	})
+}
+
+// open makes the socket, with its old ids, and hands it to the replay.
+func (r *resumption) open() {
+	c := r.c
+	account, no := c.hold(r.who.user, r.n, true)
+	if no != nil {
+		r.c.refuseConnect(r.n, no) // does not happen: a resumption is not refused for a limit
+		return
+	}
+	r.k = &socket{
+		client: c, ns: r.n, user: r.who.user, account: account,
+		since: time.UnixMilli(r.record.Since), pid: r.pid, start: r.record.Start,
+	}
+	copy(r.k.id[:], r.record.SID)
+	r.k.who.Store(r.who)
+	r.k.saving.revision, r.k.saving.at = r.revision, time.Now()
+	c.server.replay(r)
+}
+
+// from is the position behind which a room's events were missed.
+func (r *resumption) from(joined uint64) uint64 { return max(r.offset, r.record.Start, joined) }
+
+// earliest is the position behind which anything may have been missed.
+func (r *resumption) earliest() uint64 { return max(r.offset, r.record.Start) }
+
+// rooms are all rooms of the session with the position of each.
+func (r *resumption) rooms() []sessionRoom {
+	rooms := slices.Clone(r.record.Rooms)
+	for _, name := range r.k.ownRooms() {
+		rooms = append(rooms, sessionRoom{Room: name, Joined: r.record.Start})
+	}
+	return rooms
+}
+
+// dismissal tells the edge that had a session to let go of its socket: it is the one that knows an older
+// revision of the record.
+type dismissal struct {
+	PID      string `json:"pid"`
+	Revision uint64 `json:"revision"`
+}
+
+func (s *Server) dismiss(owner, pid string, revision uint64) {
+	if subject, err := dismissSubject(owner); err == nil && s.nc.IsConnected() {
+		_ = s.nc.Publish(subject, mustJSON(dismissal{pid, revision})) // if it is lost, the old socket's next write shows it
+	}
+}
+
+func dismissSubject(edge string) (string, error) {
+	token, err := subjects.Escape(edge)
+	return subjects.ControlPrefix + "edge." + token + ".dismiss", err
+}
+
+// dismissed closes the socket whose session has gone on elsewhere.
+func (s *Server) dismissed(m *nats.Msg) {
+	var d dismissal
+	if err := json.Unmarshal(m.Data, &d); err != nil {
+		s.log.Warn("dismissal is not understood", "error", err)
+		return
+	}
+	s.hub.eachSocket(func(k *socket) {
+		if k.pid == d.PID && k.olderThan(d.Revision) {
+			k.client.session.Close(engine.ReasonServerClose)
+		}
+	})
+}
+
+func (k *socket) olderThan(revision uint64) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.saving.revision < revision
+}

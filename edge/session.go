@@ -1,0 +1,235 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/lexiflow/realtime/edge/engine"
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// A session is what makes a socket resumable on any edge (design 3, Resume): a record in the bucket
+// SESSIONS under the pid. The CONNECT reply and the ack of every join and leave wait for its write, so
+// what a client was told survives kill -9.
+
+// sessionRecord is the record's value.
+type sessionRecord struct {
+	User      string        `json:"user"`
+	Namespace string        `json:"namespace"`
+	SID       string        `json:"sid"`
+	Start     uint64        `json:"start"`             // log position at which the session began
+	Since     int64         `json:"since"`             // Unix ms
+	Owner     string        `json:"owner"`             // the edge
+	Lost      int64         `json:"lost,omitempty"`    // Unix ms at which its transport was lost; 0 while it lives
+	Evicted   bool          `json:"evicted,omitempty"` // taken out of a room, perhaps without knowing
+	Rooms     []sessionRoom `json:"rooms"`
+}
+
+type sessionRoom struct {
+	Room    string `json:"room"`
+	Joined  uint64 `json:"joined"` // log position
+	Service bool   `json:"service,omitempty"`
+}
+
+// saving is the state of a session's writes; guarded by its socket's mu.
+type saving struct {
+	revision uint64        // of the record, for compare-and-set: another edge's takeover shows
+	busy     bool          // a write is under way
+	next     []func(error) // who waits for the write after it
+	at       time.Time     // of the last write
+}
+
+const sessionPut = "$KV." + subjects.BucketSessions + "."
+
+// save writes the session and then calls then. Changes that come while a write is under way share the
+// next one.
+func (s *Server) save(k *socket, then func(error)) {
+	k.mu.Lock()
+	k.saving.next = append(k.saving.next, then)
+	busy := k.saving.busy
+	k.saving.busy = true
+	k.mu.Unlock()
+	if !busy {
+		s.write(k)
+	}
+}
+
+// write is one write; it goes on while there is somebody waiting.
+func (s *Server) write(k *socket) {
+	k.mu.Lock()
+	waiting := k.saving.next
+	k.saving.next = nil
+	record, revision := mustJSON(k.record()), k.saving.revision
+	k.mu.Unlock()
+	s.put(k.pid, record, revision, func(written uint64, err error) {
+		k.mu.Lock()
+		if err == nil {
+			k.saving.revision, k.saving.at = written, time.Now()
+		}
+		again := len(k.saving.next) > 0
+		k.saving.busy = again
+		k.mu.Unlock()
+		for _, then := range waiting {
+			then(err)
+		}
+		if again {
+			s.write(k)
+		}
+	})
+}
+
+// put is a compare-and-set of a record.
+func (s *Server) put(pid string, record []byte, revision uint64, f func(written uint64, err error)) {
+	header := nats.Header{"Nats-Expected-Last-Subject-Sequence": {strconv.FormatUint(revision, 10)}}
+	s.requests.do(sessionPut+pid, header, record, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
+		if err != nil {
+			f(0, err)
+			return
+		}
+		var ack struct {
+			Error *struct {
+				Code int `json:"err_code"`
+			} `json:"error"`
+			Sequence uint64 `json:"seq"`
+		}
+		switch err := json.Unmarshal(m.Data, &ack); {
+		case err == nil && ack.Error != nil && ack.Error.Code == wrongLastSequence:
+			f(0, errTakenOver)
+		case err != nil || ack.Error != nil || ack.Sequence == 0:
+			f(0, subjects.Errorf(subjects.CodeUnavailable, "the session cannot be kept now"))
+		default:
+			f(ack.Sequence, nil)
+		}
+	}))
+}
+
+// wrongLastSequence is JetStream's error code for a failed compare-and-set.
+const wrongLastSequence = 10071
+
+var errTakenOver = subjects.Errorf(subjects.CodeConflict, "another edge has taken the session over")
+
+// record needs mu.
+func (k *socket) record() sessionRecord {
+	r := sessionRecord{
+		User: k.user, Namespace: k.ns.String(), SID: k.id.String(), Start: k.start,
+		Since: k.since.UnixMilli(), Owner: k.client.server.options.Name, Lost: k.lost, Evicted: k.evicted,
+		Rooms: make([]sessionRoom, 0, len(k.rooms)),
+	}
+	for _, m := range k.rooms {
+		if m.origin != roomOwn {
+			r.Rooms = append(r.Rooms, sessionRoom{m.room.key.name, m.joined, m.origin == roomService})
+		}
+	}
+	return r
+}
+
+// forget deletes the record of a client that left by itself.
+func (s *Server) forget(k *socket) {
+	if !s.nc.IsConnected() {
+		return // it ages
+	}
+	_ = s.nc.PublishMsg(&nats.Msg{Subject: sessionPut + k.pid, Header: nats.Header{"KV-Operation": {"DEL"}}})
+}
+
+// origins of a record's rooms, for the socket that takes them over.
+func (r sessionRoom) origin() roomOrigin {
+	if r.Service {
+		return roomService
+	}
+	return roomAsked
+}
+
+// offsetOf is a log sequence as it travels to clients: a JSON string.
+func offsetOf(seq uint64) []byte {
+	b := make([]byte, 0, 22)
+	b = append(b, '"')
+	b = strconv.AppendUint(b, seq, 10)
+	return append(b, '"')
+}
+
+// saved calls f when everything that the socket's session says now is kept. If it cannot be kept, the
+// client is sent away, to come back with what it had before.
+func (s *Server) saved(k *socket, f func()) {
+	k.mu.Lock()
+	clean := !k.saving.busy && len(k.saving.next) == 0
+	k.mu.Unlock()
+	if clean {
+		f()
+		return
+	}
+	s.save(k, func(err error) {
+		if err != nil {
+			s.unkept(k, err)
+			return
+		}
+		f()
+	})
+}
+
+// kept saves the session when it has changed, and then calls f.
+func (s *Server) kept(k *socket, changed bool, f func()) {
+	if !changed {
+		s.saved(k, f)
+		return
+	}
+	s.save(k, func(err error) {
+		if err != nil {
+			s.unkept(k, err)
+			return
+		}
+		f()
+	})
+}
+
+// unkept ends a socket whose session cannot be kept, or is another edge's by now.
+func (s *Server) unkept(k *socket, err error) {
+	s.log.Warn("session not kept", "namespace", k.ns.String(), "error", err)
+	k.client.drop(reasonSession, engine.ReasonServerClose)
+}
+
+// leaveSession ends or suspends a session with its socket.
+func (s *Server) leaveSession(k *socket, clean bool, now time.Time) {
+	if clean {
+		s.forget(k)
+		return
+	}
+	k.mu.Lock()
+	k.lost = now.UnixMilli()
+	k.mu.Unlock()
+	s.save(k, func(error) {}) // without it the window counts from the last write
+}
+
+// refreshSessions rewrites each live session before it ages out of the bucket, until ctx ends.
+func (s *Server) refreshSessions(ctx context.Context) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			s.hub.eachSocket(func(k *socket) {
+				if k.staleSession(now, s.options.ResumeWindow/2) {
+					s.save(k, func(err error) {
+						if err != nil && !errors.Is(err, errUnavailable) {
+							s.unkept(k, err)
+						}
+					})
+				}
+			})
+		}
+	}
+}
+
+const refreshEvery = 5 * time.Second
+
+func (k *socket) staleSession(now time.Time, age time.Duration) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.saving.busy && !k.closed && now.Sub(k.saving.at) > age
+}
