@@ -83,6 +83,10 @@ func (c *client) packet(p sio.Packet) {
 		return
 	}
 	k := c.socket(p.Namespace)
+	if k == nil && c.isOpening(p.Namespace) {
+		c.server.metrics.refused(reasonNotConnected) // dropped: its CONNECT has no answer yet (contract 8, B6)
+		return
+	}
 	if k == nil {
 		c.drop(reasonNotConnected, engine.ReasonParseError)
 		return
@@ -125,6 +129,13 @@ func (c *client) begin(n ns) bool {
 	}
 	c.opening[n] = true
 	return true
+}
+
+func (c *client) isOpening(namespace string) bool {
+	n, ok := namespaceNamed(namespace)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return ok && c.opening[n]
 }
 
 // end says that the opening has failed.
