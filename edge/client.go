@@ -23,7 +23,12 @@ type client struct {
 
 	// Owned by the session's callbacks.
 	decoder sio.Decoder
-	refused int // CONNECTs refused so far
+
+	// turn is held while a packet is acted on: by the session's callbacks, or when an opening has ended by
+	// who acts on what came meanwhile. It comes before mu.
+	turn    sync.Mutex
+	refused int          // CONNECTs refused so far
+	waiting []sio.Packet // for namespaces that are being opened, in order
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -60,6 +65,8 @@ func (g gateway) Message(session *engine.Session, data []byte, binary bool) {
 		return
 	}
 	if complete {
+		c.turn.Lock()
+		defer c.turn.Unlock()
 		c.packet(packet)
 	}
 }
@@ -84,7 +91,7 @@ func (c *client) packet(p sio.Packet) {
 	}
 	k := c.socket(p.Namespace)
 	if k == nil && c.isOpening(p.Namespace) {
-		c.server.metrics.refused(reasonNotConnected) // dropped: its CONNECT has no answer yet (contract 8, B6)
+		c.wait(p)
 		return
 	}
 	if k == nil {
@@ -136,6 +143,37 @@ func (c *client) isOpening(namespace string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return ok && c.opening[n]
+}
+
+// wait keeps a packet that came before its namespace's CONNECT had an answer: it must not run before
+// that (contract 8, B6), and the official client sends none. Few are kept.
+func (c *client) wait(p sio.Packet) {
+	if len(c.waiting) >= maxWaiting || len(p.Data) > maxWaitingBytes || len(p.Attachments) > 0 {
+		c.drop(reasonNotConnected, engine.ReasonParseError)
+		return
+	}
+	p.Data = slices.Clone(p.Data)
+	c.waiting = append(c.waiting, p)
+}
+
+const (
+	maxWaiting      = 16
+	maxWaitingBytes = 16 << 10
+)
+
+// opened acts on what waited for a namespace's CONNECT, which has been answered.
+func (c *client) opened(n ns) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	waiting := c.waiting
+	c.waiting = nil
+	for _, p := range waiting {
+		if p.Namespace == n.String() {
+			c.packet(p)
+		} else {
+			c.waiting = append(c.waiting, p)
+		}
+	}
 }
 
 // end says that the opening has failed.

