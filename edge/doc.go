@@ -8,6 +8,8 @@
 //     scope or from a service's reply, never from a name that a client sent.
 //   - Every event that carries an ack id is acked, refused ones included, and every refusal, drop and
 //     close has a named reason that is counted.
+//   - A client that was cut off gets everything it missed, once and in order, from any edge, also after
+//     kill -9 of its own; where something is missing it gets a fresh session, never a partial one.
 //   - A service nobody has thought of needs no change here: it publishes lex.<kind>.<id>.<event> or
 //     answers cmd.<event>.
 //
@@ -33,9 +35,16 @@
 //	inbound.go  EVENT: rate, name, namespace; then rooms.go (what the edge itself answers)
 //	            or commands.go (everything else: cmd.<event>, whose reply is the ack)
 //
-// auth.go and keys.go verify tokens, access.go says who may enter, limits.go counts, reasons.go names
+// # Back: a client that was cut off
+//
+//	session.go  the record in SESSIONS that CONNECT and the acks of joins wait for
+//	resume.go   CONNECT with a pid: read the record, check token and access again, take it over
+//	replay.go   what was missed: from ring.go, behind it from the stream; live at exactly its end
+//	mailbox.go  errands to the fan-out goroutine, which knows the position in the log
+//
+// auth.go and keys.go verify tokens, access.go and access_changes.go say who may enter, limits.go counts, reasons.go names
 // every refusal, health.go and metrics.go report, drain.go leaves.
 //
-// Locks, in the order in which they may be held together: socket.mu, then a hub stripe. accounts.mu
-// and requests.mu are leaves. The engine never calls back from inside Send.
+// Locks, in the order in which they may be held together: client.turn, client.mu, socket.mu, then a hub
+// stripe. accounts.mu and requests.mu are leaves. The engine never calls back from inside Send.
 package edge
