@@ -23,6 +23,7 @@ func (s *Service) set(ctx context.Context, caller subjects.Caller, f fact) (subj
 	s.mu.Lock()
 	u := s.users.get(caller.User)
 	s.mu.Unlock()
+	s.awaitSocket(ctx, u, caller.Socket, f)
 	// Settled at once: what was not stored because nobody saw it may be seen now.
 	resolved := s.resolved(u)
 	after, err := s.change(ctx, u, func() []fact {
@@ -35,6 +36,41 @@ func (s *Service) set(ctx context.Context, caller subjects.Caller, f fact) (subj
 		return subjects.PresenceUpdateEvent{}, err
 	}
 	return asConnected(after, time.Now()), nil
+}
+
+// A command may overtake the batch that says that its socket is there, which is at most a quarter of a
+// second behind.
+const (
+	socketPatience = 400 * time.Millisecond
+	socketLook     = 10 * time.Millisecond
+)
+
+// awaitSocket waits until the socket of a command is known, if the user would otherwise be stored, and
+// thereby announced, as offline.
+func (s *Service) awaitSocket(ctx context.Context, u *user, sid string, f fact) {
+	ctx, cancel := context.WithTimeout(ctx, socketPatience)
+	defer cancel()
+	tick := time.NewTicker(socketLook)
+	defer tick.Stop()
+	for !s.expected(u, sid, f) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// expected reports whether a fact can be applied: its socket is known, or others of the user are, or it
+// changes nothing.
+func (s *Service) expected(u *user, sid string, f fact) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u.state.record.counted.Connections > 0 || slices.ContainsFunc(u.state.sockets, func(k socket) bool { return k.id == sid }) {
+		return true
+	}
+	_, c := apply(u.state, f, time.Now())
+	return !c.store
 }
 
 // acked is set for a command whose ack shows the result.

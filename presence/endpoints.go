@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -82,16 +81,15 @@ func (s *Service) bounded(ctx context.Context, handle handler) micro.Handler {
 	})
 }
 
+// answer replies. It does not use the request's own methods: those note an error in the request, which
+// micro reads as soon as the handler has handed over.
 func (s *Service) answer(req micro.Request, kind string, reply subjects.Reply) {
 	body, header, err := reply.Encode()
 	if err != nil {
 		s.refuse(req, kind, err)
 		return
 	}
-	header.Set(subjects.HeaderService, name)
-	if err := req.Respond(body, micro.WithHeaders(micro.Headers(header))); err != nil {
-		s.log.Warn("a reply is not sent", "kind", kind, "error", err)
-	}
+	s.respond(req.Reply(), header, body)
 	s.metrics.processed.WithLabelValues(kind).Inc()
 }
 
@@ -103,9 +101,18 @@ func (s *Service) refuse(req micro.Request, kind string, err error) {
 	case subjects.CodeInternal, subjects.CodeConflict, subjects.CodeUnavailable, subjects.CodeTimeout:
 		s.log.Warn("a command failed", "kind", kind, "code", code, "error", err)
 	}
-	header := micro.Headers{subjects.HeaderService: {name}}
-	if err := req.Error(string(code), subjects.MessageOf(err), nil, micro.WithHeaders(header)); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		s.log.Warn("a refusal is not sent", "kind", kind, "error", err)
+	s.respond(req.Reply(), nats.Header{
+		subjects.HeaderErrorCode: {string(code)}, subjects.HeaderError: {subjects.MessageOf(err)},
+	}, nil)
+}
+
+func (s *Service) respond(inbox string, header nats.Header, body []byte) {
+	header.Set(subjects.HeaderService, name)
+	if inbox == "" {
+		return // nobody wants to know
+	}
+	if err := s.nc.PublishMsg(&nats.Msg{Subject: inbox, Header: header, Data: body}); err != nil {
+		s.log.Warn("a reply is not sent", "error", err)
 	}
 }
 

@@ -69,10 +69,7 @@ func (s *Service) helloAgain(inbox string, ids []string, before []subjects.Prese
 		s.log.Error("hello cannot be completed", "error", err)
 		return
 	}
-	header.Set(subjects.HeaderService, name)
-	if err := s.nc.PublishMsg(&nats.Msg{Subject: inbox, Header: header, Data: body}); err != nil {
-		s.log.Warn("hello is not completed", "error", err)
-	}
+	s.respond(inbox, header, body)
 }
 
 // changedSince returns the views that differ now.
