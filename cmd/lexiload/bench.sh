@@ -17,7 +17,7 @@ edge_port=${EDGE_PORT:-13000}
 JWT_SECRET=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
 export JWT_SECRET
 data=$(mktemp -d)
-nats_pid='' edge_pid=''
+nats_pid='' edge_pid='' services='' rate_limit=''
 
 stop_edge() {
   if [ -n "$edge_pid" ]; then
@@ -30,6 +30,9 @@ stop_edge() {
 clean_up() {
   status=$?
   stop_edge
+  for pid in $services; do
+    kill "$pid" 2>/dev/null || true
+  done
   if [ -n "$nats_pid" ]; then
     kill "$nats_pid" 2>/dev/null || true
     wait "$nats_pid" 2>/dev/null || true
@@ -49,7 +52,7 @@ figure() {
   shift
   stop_edge
   "$bin/lexiflow" edge --listen "127.0.0.1:$edge_port" --ops-listen 127.0.0.1:0 --nats "nats://127.0.0.1:$nats_port" \
-    --max-connections "$((connections + members))" >"$data/edge.log" 2>&1 &
+    --max-connections "$((connections + members))" $rate_limit >"$data/edge.log" 2>&1 &
   edge_pid=$!
   # The first connection of lexiload must find a ready edge, and warms it up.
   tries=0
@@ -77,3 +80,16 @@ figure "fan-out to $members members of one case in bursts (at most 4 µs CPU eac
   --connections "$members" --burst --inflight 16 --events 400 --duration 60s --size 200
 figure "latency at 5,000 deliveries/s: 50 cases of 10 (p50 below 1 ms, p99 below 5 ms)" \
   --connections 500 --rooms 50 --rate 500 --duration 10s --size 200
+
+# Commands need the services, each in a process of its own.
+stop_edge
+services=''
+for service in presence notifyd msgd dashboardd; do
+  "$bin/lexiflow" "$service" --nats "nats://127.0.0.1:$nats_port" >"$data/$service.log" 2>&1 &
+  services="$services $!"
+done
+rate_limit='--rate-limit 100000'
+figure "1,000 commands/s through edge and notifyd (p99 below 10 ms)" \
+  --connections 200 --namespace /notifications --rooms 0 --command notification:list --argument '{"limit":1}' --rate 1000 --duration 10s
+figure "1,000 commands/s through edge and presence, each changing state (p99 below 10 ms)" \
+  --connections 200 --rooms 0 --command presence:set-activity --argument '{"activity":"reading"}' --rate 1000 --duration 10s

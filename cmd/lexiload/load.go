@@ -89,6 +89,9 @@ func (l *load) run(ctx context.Context) (*report, error) {
 		r.Events = l.deliveries(events)
 		r.Events.measure(from, watch.sample())
 	}
+	if l.config.command != "" && len(l.members) > 0 {
+		r.Commands = l.commands(ctx)
+	}
 	r.Connections.Dropped = l.dropped()
 	return r, watch.err
 }

@@ -4,6 +4,7 @@
 //	lexiload --connections 10000 --server-pid $(pidof lexiflow)          idle connections
 //	lexiload --connections 5000 --burst --events 1000                    fan-out at full speed
 //	lexiload --connections 100 --rate 50 --duration 10s                  latency at 5,000 deliveries/s
+//	lexiload --namespace /notifications --rooms 0 --command notification:list --rate 1000    command round trips
 //
 // It is one process, and on a small machine it competes with the server it measures: that is why it never
 // decodes what is delivered. Every run is bounded in count and in time, and it only talks to this machine,
@@ -15,6 +16,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -55,7 +57,9 @@ type config struct {
 	token       string
 	secret      string
 
-	rate     float64 // events a second
+	rate     float64 // events, or commands, a second
+	command  string
+	argument string
 	burst    bool
 	inflight int
 	events   int
@@ -88,10 +92,12 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.connections, "connections", 100, "connections to open")
 	f.Float64Var(&c.connectRate, "connect-rate", 1000, "connections to begin a second")
 	f.IntVar(&c.concurrency, "connect-concurrency", 64, "connections to be opening at once")
-	f.IntVar(&c.rooms, "rooms", 1, "connection i joins case r(i mod rooms)")
+	f.IntVar(&c.rooms, "rooms", 1, "connection i joins case r(i mod rooms); 0 joins none, for --command")
 	f.StringVar(&c.token, "token", "", "one token for all connections")
 	f.StringVar(&c.secret, "jwt-secret", os.Getenv("JWT_SECRET"), "HS256 secret to make a token with for each of the users u0, u1, …; default $JWT_SECRET")
-	f.Float64Var(&c.rate, "rate", 0, "events to publish a second")
+	f.Float64Var(&c.rate, "rate", 0, "events to publish, or commands to send, a second")
+	f.StringVar(&c.command, "command", "", "event that clients emit instead, with an ack, to time a service's answers")
+	f.StringVar(&c.argument, "argument", "{}", "JSON that --command carries")
 	f.BoolVar(&c.burst, "burst", false, "publish as fast as events are delivered to all")
 	f.IntVar(&c.inflight, "inflight", 16, "with --burst: events published but not yet delivered to all")
 	f.IntVar(&c.events, "events", 0, "events to publish at most; 0 = as many as --duration allows")
@@ -124,7 +130,7 @@ func (c *config) check() error {
 	errs := []error{
 		between("connections", c.connections, 1, maxConnections),
 		between("connect-concurrency", c.concurrency, 1, 1000),
-		between("rooms", c.rooms, 1, c.connections),
+		between("rooms", c.rooms, 0, c.connections),
 		between("inflight", c.inflight, 1, maxInflight),
 		between("events", c.events, 0, maxEvents),
 		between("size", c.size, minPayload, maxSize),
@@ -135,7 +141,13 @@ func (c *config) check() error {
 	if c.rate > 0 && c.burst {
 		errs = append(errs, errors.New("--rate and --burst exclude each other"))
 	}
-	if c.events > 0 && !c.publishes() {
+	if c.command != "" && (c.rate == 0 || !json.Valid([]byte(c.argument))) {
+		errs = append(errs, errors.New("--command needs --rate, and JSON as --argument"))
+	}
+	if c.rooms == 0 && c.publishes() {
+		errs = append(errs, errors.New("--rooms 0 leaves nobody to publish to"))
+	}
+	if c.events > 0 && c.rate == 0 && !c.burst {
 		errs = append(errs, errors.New("--events needs --rate or --burst"))
 	}
 	if min(c.duration, c.drain, c.limit) <= 0 || c.settle < 0 {
@@ -153,8 +165,8 @@ func (c *config) check() error {
 	return errors.Join(errs...)
 }
 
-// publishes tells whether there is anything to do beside connecting.
-func (c *config) publishes() bool { return c.rate > 0 || c.burst }
+// publishes tells whether there are events to publish.
+func (c *config) publishes() bool { return c.command == "" && (c.rate > 0 || c.burst) }
 
 // onLoopback refuses targets beyond this machine. Names other than localhost are not looked up: what they
 // point to may change.

@@ -84,7 +84,10 @@ func (l *load) open(ctx context.Context, i int) (*member, error) {
 			return nil, err
 		}
 	}
-	m := &member{load: l, room: l.rooms[i%len(l.rooms)], shard: &l.shards[i%len(l.shards)]}
+	m := &member{load: l, shard: &l.shards[i%len(l.shards)]}
+	if len(l.rooms) > 0 {
+		m.room = l.rooms[i%len(l.rooms)]
+	}
 	var err error
 	m.client, err = sioclient.Dial(ctx, sioclient.Options{
 		URL: l.config.urls[i%len(l.config.urls)], Namespace: l.config.namespace, Transport: l.config.transport,
@@ -92,6 +95,9 @@ func (l *load) open(ctx context.Context, i int) (*member, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if m.room == nil {
+		return m, nil
 	}
 	ack, err := m.client.EmitAck(ctx, "subscribe:case", map[string]string{"caseId": m.room.name})
 	if err == nil {

@@ -50,6 +50,7 @@ func (w *watch) sample() sample {
 type report struct {
 	Connections *connectReport `json:"connections"`
 	Events      *eventReport   `json:"events,omitempty"`
+	Commands    *commandReport `json:"commands,omitempty"`
 }
 
 type connectReport struct {
@@ -137,6 +138,9 @@ func (r *report) Complete() bool {
 	if c.Opened < c.Asked || c.Dropped > 0 {
 		return false
 	}
+	if r.Commands != nil && len(r.Commands.Failed) > 0 {
+		return false
+	}
 	return e == nil || (e.Lost == 0 && e.Duplicates == 0 && e.OutOfOrder == 0 && e.PublishErrors == 0)
 }
 
@@ -179,6 +183,13 @@ func (r *report) text() string {
 					cost.CPUPerDelivery, cost.CPUSeconds, mib(cost.RSS), mib(cost.RSSPeak))
 			}
 		}
+	}
+	if c := r.Commands; c != nil {
+		line("commands", "%d × %s in %.2f s (%.0f/s)", c.Sent, c.Name, c.Seconds, c.Rate)
+		for _, reason := range slices.Sorted(maps.Keys(c.Failed)) {
+			line("  failed", "%d: %s", c.Failed[reason], reason)
+		}
+		line("  latency", "%s, from emit to ack", c.Latency)
 	}
 	return b.String()
 }
