@@ -56,7 +56,6 @@ type batch struct {
 const (
 	maxDetails = 20  // events of a batch that are told one by one
 	maxActors  = 200 // whose own events are counted
-	claimTime  = 15 * time.Second
 )
 
 func (d *digests) stripe(key string) *sync.Mutex {
@@ -213,7 +212,7 @@ func (d *digests) tick() {
 	for key, at := range d.due {
 		if !at.After(now) {
 			keys = append(keys, key)
-			d.due[key] = now.Add(claimTime) // a try that fails is repeated; one that works is learnt
+			d.due[key] = now.Add(d.claimTime()) // a try that fails is repeated; one that works is learnt
 		}
 	}
 	d.mu.Unlock()
@@ -261,6 +260,10 @@ func (d *digests) fire(ctx context.Context, key string) error {
 	}
 }
 
+// claimTime is how long the others leave a batch to who has claimed it: half of what
+// they leave a message.
+func (d *digests) claimTime() time.Duration { return d.s.options.AckWait / 2 }
+
 // claim closes a batch that is due: nothing comes in behind its time.
 func (d *digests) claim(ctx context.Context, key string) (claimed *batch, err error) {
 	mu := d.stripe(key)
@@ -274,7 +277,7 @@ func (d *digests) claim(ctx context.Context, key string) (claimed *batch, err er
 			return false, nil
 		}
 		claimed = &g.Batches[i]
-		claimed.By, claimed.Until = d.s.options.Instance, now.Add(claimTime).UnixMilli()
+		claimed.By, claimed.Until = d.s.options.Instance, now.Add(d.claimTime()).UnixMilli()
 		return true, nil
 	})
 	return claimed, err

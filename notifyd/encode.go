@@ -196,6 +196,9 @@ func (r *record) body(n uint64, rest []byte) []byte {
 
 // Pages.
 
+// Measured with 500 notifications kept and no batching, notifications per second of one
+// core: a key for each body 5,000 and 300 bytes of the server's memory each; pages of
+// 8 or 16 bodies 5,400; of 64 3,600; everything in the record 800.
 const (
 	pageItems = 16       // bodies in the record before they go to a page
 	pageBytes = 24 << 10 // or this many bytes of them

@@ -19,7 +19,7 @@ type folded struct {
 // checkFold replays the log as a client sees it: nothing is announced twice, and each
 // count is the number of unread notifications at that place. It returns what clients
 // know in the end. Users not in final may end as they like.
-func checkFold(t *testing.T, b *bus, final map[string]int) map[string]*folded {
+func checkFold(t testing.TB, b *bus, final map[string]int) map[string]*folded {
 	t.Helper()
 	users := map[string]*folded{}
 	b.eachLogged("lex.user.>", func(user string, l logged) {
@@ -38,7 +38,7 @@ func checkFold(t *testing.T, b *bus, final map[string]int) map[string]*folded {
 	return users
 }
 
-func (f *folded) see(t *testing.T, user string, l logged) {
+func (f *folded) see(t testing.TB, user string, l logged) {
 	t.Helper()
 	id, _ := l.data["notificationId"].(string)
 	if l.name == "notification:new" {

@@ -86,8 +86,8 @@ func (o *outbox) announce(ctx context.Context, r *record, i int) error {
 	return errContended
 }
 
-// look brings the fence to what the log has, and reports whether id is in it behind
-// the fence.
+// look brings the fence to the event id, if it is in the log behind the fence, and else
+// to the last of its kind.
 func (o *outbox) look(ctx context.Context, r *record, k kind, id string) (there bool, err error) {
 	subject, err := subjects.Log.Subject(subjects.KindUser, r.user, eventNames[k])
 	if err != nil {
@@ -103,18 +103,19 @@ func (o *outbox) look(ctx context.Context, r *record, k kind, id string) (there 
 	if err != nil {
 		return false, err
 	}
-	if last.Header.Get(subjects.HeaderMsgID) == id {
-		there = true
-	}
-	for seq := r.fence[k] + 1; !there && seq < last.Sequence; {
-		m, err := o.log.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
-		if err != nil {
-			return false, err
+	// From the fence on, not from the end: what follows in this outbox may be in the
+	// log as well, and must still be found behind the new fence.
+	for r.fence[k] < last.Sequence && !there {
+		m := last
+		if next := r.fence[k] + 1; next < last.Sequence {
+			if m, err = o.log.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subject)); err != nil {
+				return false, err
+			}
 		}
+		r.fence[k] = m.Sequence
 		there = m.Header.Get(subjects.HeaderMsgID) == id
-		seq = m.Sequence + 1
 	}
-	r.fence[k] = last.Sequence
+	r.fence[k] = min(r.fence[k], last.Sequence)
 	return there, nil
 }
 

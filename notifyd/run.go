@@ -153,14 +153,14 @@ func (s *Service) sweepOnce(sweeping chan struct{}) {
 	})
 }
 
-// orphaned is how old a pending record is before it is taken for one that nobody is
-// announcing. Looking too early costs work and is not wrong.
+// orphaned is how old a pending record is, at most, before it is taken for one that
+// nobody is announcing. Looking too early costs work and is not wrong.
 const orphaned = 3 * time.Second
 
 // sweep looks at the records that changed since it last did, by their headers alone.
 func (s *Service) sweep(ctx context.Context) error {
 	var young uint64 // the first that is pending and may yet be settled
-	now := time.Now()
+	now, old := time.Now(), min(orphaned, 2*s.options.SweepEvery)
 	next, err := s.store.headers(ctx, headPrefix, s.swept+1, func(key string, m jetstream.Msg, seq uint64, at time.Time) bool {
 		if m.Headers().Get(headerPending) == "" {
 			return true
@@ -168,7 +168,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		if young == 0 {
 			young = seq
 		}
-		if user, err := subjects.Unescape(key); err == nil && now.Sub(at) >= orphaned {
+		if user, err := subjects.Unescape(key); err == nil && now.Sub(at) >= old {
 			s.metrics.recovered.Inc()
 			s.lanes.look(user, key)
 		}
