@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -82,4 +83,58 @@ func statusOf(t testing.TB, url string) int {
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, response.Body)
 	return response.StatusCode
+}
+
+// TestBusReplaced brings up a server without the old data: the positions that clients hold are of a log
+// that is no more, so they begin anew instead of waiting for it to grow past them.
+func TestBusReplaced(t *testing.T) {
+	quiet := slog.New(slog.DiscardHandler)
+	start := func(listen string) *natsd.Server {
+		server, err := natsd.Start(context.Background(), natsd.Options{DataDir: t.TempDir(), Listen: listen, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return server
+	}
+	server := start("127.0.0.1:0")
+	address := fmt.Sprint(server.Addr())
+	prepared := func() *nats.Conn {
+		nc, err := subjects.Connect(t.Context(), subjects.ConnectOptions{URL: "nats://" + address, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return nc
+	}
+	nc := prepared()
+	_, url := startEdge(t, nc, Options{})
+	b := connect(t, url, "/events", "u1", "case:*")
+	b.ack("subscribe:case", case123)
+	numbers(t, nc, 0, 20)
+	b.expect(0, 20)
+
+	server.Close()
+	server = start(address)
+	t.Cleanup(server.Close)
+	other := prepared()
+	select {
+	case <-b.Done():
+	case <-time.After(2 * patience):
+		t.Fatal("the client stays with offsets of a log that is no more")
+	}
+	eventually(t, "ready again", func() bool { return statusOf(t, url+"/readyz") == http.StatusOK })
+	again := b.again(url, "/events", tokenFor(t, "u1", "case:*"))
+	if again.PID() == b.PID() {
+		t.Fatal("a session of another log is resumed")
+	}
+	again.ack("subscribe:case", case123)
+	numbers(t, other, 0, 3)
+	again.expect(0, 3)
 }

@@ -51,7 +51,10 @@ func (s *Server) answer(in *incoming, m *nats.Msg, err error, done func()) {
 		in.from.absorbing.Store(true)
 	}
 	s.applyRooms(in.from, reply)
-	s.kept(in.from, len(reply.Join)+len(reply.Leave) > 0, func() {
+	s.kept(in.from, len(reply.Join)+len(reply.Leave) > 0, func(err error) {
+		if err != nil { // the command is done; its rooms are asked for again by hello
+			s.log.Warn("rooms of a reply are not kept", "event", in.name, "error", err)
+		}
 		in.ack(reply.Ack)
 		in.from.emitAll(reply.Events)
 		done()

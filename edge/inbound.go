@@ -39,6 +39,11 @@ func (in *incoming) refuse(r *refusal) {
 	}
 }
 
+// refuseFor refuses with what an error says to clients.
+func (in *incoming) refuseFor(err error) {
+	in.refuse(refuse(subjects.CodeOf(err), subjects.MessageOf(err)))
+}
+
 // alsoAsEvent follows contract 1.0: the room limit is announced for join_room but not for
 // subscribe:case, invalid input for both.
 func alsoAsEvent(code subjects.Code, event string) bool {

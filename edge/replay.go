@@ -40,6 +40,10 @@ func (s *Server) seam(r *resumption, from uint64) {
 		r.refuseAccess()
 		return
 	}
+	if r.offset > position && !r.plausible {
+		go s.checkOffset(r)
+		return
+	}
 	if from < position && !s.ring.covers(from) {
 		go s.fetchMissed(r, from, position)
 		return
@@ -57,6 +61,26 @@ func (s *Server) seam(r *resumption, from uint64) {
 	}
 	r.send(events)
 	s.goLive(r, position)
+}
+
+// checkOffset tells an edge whose reader is behind another's from a client whose offset is of a log that
+// is no more.
+func (s *Server) checkOffset(r *resumption) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.CommandTimeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, subjects.StreamLog)
+	switch {
+	case err != nil:
+		s.log.Warn("an offset cannot be checked", "error", err)
+		r.retire()
+		r.c.drop(reasonBusAway, engine.ReasonServerClose)
+	case stream.CachedInfo().State.LastSeq < r.offset:
+		r.retire()
+		r.giveUp("offset_unknown")
+	default:
+		r.plausible = true
+		s.replay(r)
+	}
 }
 
 // stillAllowed looks at the changes of access up to this position of the log: one may have come since the

@@ -34,6 +34,8 @@ type resumption struct {
 	accepted bool // CONNECT is answered: there is no way back to a fresh session
 	missed   int  // events sent again
 	tries    int  // compare-and-sets that failed
+
+	plausible bool // an offset ahead of this edge's reader is one that the log has
 }
 
 // resumeRequest reads {pid, offset} of a CONNECT's payload. An offset that is no sequence counts as

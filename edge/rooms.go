@@ -35,8 +35,13 @@ func (s *Server) subscribeCase(in incoming) {
 			s.next(in.from, laneRooms)
 			return
 		}
-		s.kept(in.from, entered, func() {
-			in.ack(mustJSON(caseAck{"subscribed", id}))
+		s.kept(in.from, entered, func(err error) {
+			if err != nil {
+				s.exit(in.from, name)
+				in.refuseFor(err)
+			} else {
+				in.ack(mustJSON(caseAck{"subscribed", id}))
+			}
 			s.next(in.from, laneRooms)
 		})
 	}, name)
@@ -53,8 +58,12 @@ func (s *Server) unsubscribeCase(in incoming) {
 		s.next(in.from, laneRooms)
 		return
 	}
-	s.kept(in.from, s.exit(in.from, name), func() {
-		in.ack(mustJSON(caseAck{"unsubscribed", id}))
+	s.kept(in.from, s.exit(in.from, name), func(err error) {
+		if err != nil {
+			in.refuseFor(err) // it has left, but would be back after a resumption: it should say so again
+		} else {
+			in.ack(mustJSON(caseAck{"unsubscribed", id}))
+		}
 		s.next(in.from, laneRooms)
 	})
 }
@@ -85,9 +94,14 @@ func (s *Server) joinRoom(in incoming) {
 			s.next(in.from, laneRooms)
 			return
 		}
-		s.kept(in.from, entered, func() {
-			in.ack(acknowledged)
-			if entered && kind == subjects.KindRoom {
+		s.kept(in.from, entered, func(err error) {
+			if err != nil {
+				s.exit(in.from, name)
+				in.refuseFor(err)
+			} else {
+				in.ack(acknowledged)
+			}
+			if err == nil && entered && kind == subjects.KindRoom {
 				s.announceJoined(in.from, name)
 			}
 			s.next(in.from, laneRooms)
@@ -110,8 +124,12 @@ func (s *Server) leaveRoom(in incoming) {
 	if left {
 		s.announceLeft(in.from, name)
 	}
-	s.kept(in.from, left, func() {
-		in.ack(acknowledged)
+	s.kept(in.from, left, func(err error) {
+		if err != nil {
+			in.refuseFor(err)
+		} else {
+			in.ack(acknowledged)
+		}
 		s.next(in.from, laneRooms)
 	})
 }

@@ -67,20 +67,48 @@ func (s *Server) write(k *socket) {
 	record, revision := mustJSON(k.record()), k.saving.revision
 	k.mu.Unlock()
 	s.put(k.pid, record, revision, func(written uint64, err error) {
-		k.mu.Lock()
-		if err == nil {
-			k.saving.revision, k.saving.at = written, time.Now()
+		if errors.Is(err, errTakenOver) {
+			s.recheck(k, waiting)
+			return
 		}
-		again := len(k.saving.next) > 0
-		k.saving.busy = again
-		k.mu.Unlock()
-		for _, then := range waiting {
-			then(err)
-		}
-		if again {
+		s.wrote(k, waiting, written, err)
+	})
+}
+
+// recheck looks why a compare-and-set has failed. A record that is gone (the bus was away for longer than
+// it keeps them, or was made anew) is written again; one that is there is another edge's.
+func (s *Server) recheck(k *socket, waiting []func(error)) {
+	s.requests.do(sessionGet+k.pid, nil, nil, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
+		switch {
+		case err != nil:
+			s.wrote(k, waiting, 0, err)
+		case m.Header.Get("Status") != "404":
+			s.wrote(k, waiting, 0, errTakenOver)
+		default:
+			k.mu.Lock()
+			k.saving.revision = 0
+			k.saving.next = append(waiting, k.saving.next...)
+			k.mu.Unlock()
 			s.write(k)
 		}
-	})
+	}))
+}
+
+// wrote tells those who waited for a write, and goes on with the next one.
+func (s *Server) wrote(k *socket, waiting []func(error), written uint64, err error) {
+	k.mu.Lock()
+	if err == nil {
+		k.saving.revision, k.saving.at = written, time.Now()
+	}
+	again := len(k.saving.next) > 0
+	k.saving.busy = again
+	k.mu.Unlock()
+	for _, then := range waiting {
+		then(err)
+	}
+	if again {
+		s.write(k)
+	}
 }
 
 // put is a compare-and-set of a record.
@@ -171,18 +199,19 @@ func (s *Server) saved(k *socket, f func()) {
 	})
 }
 
-// kept saves the session when it has changed, and then calls f.
-func (s *Server) kept(k *socket, changed bool, f func()) {
+// kept saves the session when it has changed, and then calls f with nil. While the bus is away f gets
+// that error, and the client stays connected; a session that is another edge's by now ends instead.
+func (s *Server) kept(k *socket, changed bool, f func(error)) {
 	if !changed {
-		s.saved(k, f)
+		f(nil)
 		return
 	}
 	s.save(k, func(err error) {
-		if err != nil {
+		if errors.Is(err, errTakenOver) {
 			s.unkept(k, err)
 			return
 		}
-		f()
+		f(err)
 	})
 }
 
