@@ -24,10 +24,11 @@ type site struct {
 	url, natsURL string
 }
 
-func startSite(t *testing.T) *site {
+// startSite runs up with these services.
+func startSite(t *testing.T, services string) *site {
 	t.Helper()
-	p := start(t, []string{"JWT_SECRET=" + testSecret},
-		"up", "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--data-dir", t.TempDir(), "--drain-timeout", "100ms")
+	p := start(t, []string{"JWT_SECRET=" + testSecret}, "up", "--services", services,
+		"--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--data-dir", t.TempDir(), "--drain-timeout", "100ms")
 	return &site{p, p.says(saysURL), p.says(saysNATS)}
 }
 
@@ -110,7 +111,7 @@ func (s *site) refused(t *testing.T, token string) {
 }
 
 func TestRevoke(t *testing.T) {
-	s := startSite(t)
+	s := startSite(t, "none")
 	const user = "auth0|7"
 	now := time.Now()
 	old, other := signed(t, userClaims(user), now), signed(t, userClaims("u2"), now)
@@ -159,7 +160,7 @@ func (s *site) accepts(t *testing.T, token string) {
 
 // A revocation goes by itself, a repeated one too.
 func TestRevocationEnds(t *testing.T) {
-	s := startSite(t)
+	s := startSite(t, "none")
 	bucket, err := s.bus(t).KeyValue(t.Context(), subjects.BucketRevoked)
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +212,7 @@ func TestRevocation(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
-	s := startSite(t)
+	s := startSite(t, "none")
 	ann := dial(t, s.url, signed(t, userClaims("ann@firm"), time.Now()))
 	ask := func(c *client) error {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -265,7 +266,7 @@ func TestAccess(t *testing.T) {
 // Of changes made at the same time, none is lost; and a list that the log has forgotten goes on from
 // the bucket.
 func TestAccessLosesNothing(t *testing.T) {
-	s := startSite(t)
+	s := startSite(t, "none")
 	const many = 8
 	var all sync.WaitGroup
 	for i := range many {
@@ -326,8 +327,35 @@ func (s *site) waitForBucket(t *testing.T, key string, revision int64) {
 	t.Fatal("the bucket does not follow the log")
 }
 
+func TestNotify(t *testing.T) {
+	s := startSite(t, "notifyd")
+	device := dialTo(t, s.url, "/notifications", tokenFor(t, "auth0|7"))
+	out := s.run(t, "notify", "auth0|7", "--title", "Filing due", "--message", "noon", "--type", "deadline_reminder", "--priority", "urgent", "--action-url", "/cases/1")
+	if out != "1\n" {
+		t.Errorf("notify prints %q", out)
+	}
+	got := device.gets(t, "notification:new")
+	for key, want := range map[string]any{
+		"title": "Filing due", "message": "noon", "type": "deadline_reminder", "priority": "urgent", "actionUrl": "/cases/1", "userId": "auth0|7",
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+	for name, args := range map[string][]string{
+		"a type":   {"--title", "x", "--type", "Not A Type"},
+		"an URL":   {"--title", "x", "--action-url", "javascript:alert(1)"},
+		"no title": {"--title", "  "},
+	} {
+		if o := s.try(t, append([]string{"notify", "u1"}, args...)...); o.code != exitUsage || o.remark == "" {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+	s.stop()
+}
+
 func TestBusToolsRefuse(t *testing.T) {
-	s := startSite(t)
+	s := startSite(t, "none")
 	away := []string{"--nats", "nats://127.0.0.1:1", "--timeout", "300ms"}
 	bare := start(t, nil, "nats", "--nats-listen", "127.0.0.1:0", "--data-dir", t.TempDir())
 	bareURL := bare.says(saysNATS)

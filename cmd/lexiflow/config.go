@@ -41,7 +41,7 @@ type config struct {
 	pingInterval, pingTimeout, draining time.Duration
 	commandTimeout, idleAfter           time.Duration
 	onExpiry                            edge.ExpiryMode
-	sessionMaxAge                       time.Duration
+	sessionMaxAge, resumeWindow         time.Duration
 	engine                              engine.Mode
 	logFormat                           string
 	logLevel                            slog.Level
@@ -61,6 +61,11 @@ type config struct {
 	notice, title  string
 	message, visit string
 	priority       string
+
+	services     []string // that up runs
+	grace        time.Duration
+	digest, push time.Duration
+	acceptGap    bool
 }
 
 // commands is a set of commands, so that one row of the table can name several.
@@ -77,12 +82,20 @@ const (
 	inRevoke
 	inAccess
 	inNotify
+	inPresence
+	inNotifyd
+	inMsgd
+	inDashboardd
 
-	inServers = inUp | inNATS | inEdge
-	inBusTool = inPublish | inRevoke | inAccess | inNotify // short commands that need the bus
+	inServices = inPresence | inNotifyd | inMsgd | inDashboardd
+	inServers  = inUp | inNATS | inEdge | inServices
+	inBusTool  = inPublish | inRevoke | inAccess | inNotify // short commands that need the bus
 )
 
-var commandNames = [...]string{"up", "nats", "edge", "publish", "listen", "token", "token verify", "revoke", "access", "notify"}
+var commandNames = [...]string{
+	"up", "nats", "edge", "publish", "listen", "token", "token verify", "revoke", "access", "notify",
+	"presence", "notifyd", "msgd", "dashboardd",
+}
 
 // names lists the set's members.
 func (c commands) names() (names []string) {
@@ -280,6 +293,16 @@ func (c *config) connectOptions(log *slog.Logger, name string) subjects.ConnectO
 		CAFile: c.natsTLSCA, CertFile: c.natsTLSCert, KeyFile: c.natsTLSKey,
 		Logger: log,
 	}
+}
+
+// streamOptions are what the streams are made with. The bucket of sessions keeps each for the window and
+// for the half of it within which edges write it again; where nobody gave a window it stays as it is.
+func (c *config) streamOptions() subjects.StreamOptions {
+	o := subjects.StreamOptions{Replicas: c.replicas}
+	if c.resumeWindow > 0 && c.find("resume-window").rank() > 0 {
+		o.SessionMaxAge = c.resumeWindow * 3 / 2
+	}
+	return o
 }
 
 // checkTogether finds settings that are fine alone and wrong together.

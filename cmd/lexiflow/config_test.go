@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // settingsOf asks config what a command would use.
@@ -112,11 +115,40 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// A window that somebody chose makes the bucket of sessions outlive it; the default leaves it alone.
+func TestResumeWindowMakesTheBucketsAge(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want time.Duration
+	}{
+		"default":     {nil, 0},
+		"chosen":      {[]string{"--resume-window", "20m"}, 30 * time.Minute},
+		"the default": {[]string{"--resume-window", "10m"}, 15 * time.Minute},
+	} {
+		a := &app{env: func(string) (string, bool) { return "", false }}
+		cmd := &cobra.Command{Use: "edge"}
+		settings := a.configure(cmd, inEdge)
+		if err := cmd.ParseFlags(c.args); err != nil {
+			t.Fatal(err)
+		}
+		if err := settings.load(cmd); err != nil {
+			t.Fatal(err)
+		}
+		if got := settings.streamOptions().SessionMaxAge; got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	a := &app{env: func(string) (string, bool) { return "", false }}
+	if got := a.configure(&cobra.Command{Use: "nats"}, inNATS).streamOptions().SessionMaxAge; got != 0 {
+		t.Errorf("nats: %v", got)
+	}
+}
+
 // What scripts rely on (design 5) and what the original was configured with (contract 7).
 func TestFixedNames(t *testing.T) {
 	common := "--listen --jwt-secret --access --max-connections --max-connections-per-user --max-rooms-per-user --rate-limit " +
 		"--ping-interval --ping-timeout --max-payload --origins --jwt-key-file --jwks-url --jwt-issuer --jwt-audience --ops-listen " +
-		"--log-format --log-level --memory-limit --engine --idle-after --on-expiry --session-max-age --command-timeout"
+		"--log-format --log-level --memory-limit --engine --resume-window --idle-after --on-expiry --session-max-age --command-timeout"
 	for command, flags := range map[string]string{
 		"up":      common + " --nats-listen --data-dir",
 		"edge":    common + " --nats --nats-creds --nats-nkey --nats-tls-ca --nats-tls-cert --nats-tls-key",

@@ -53,7 +53,7 @@ func (a *app) runEdge(ctx context.Context, c *config) error {
 			return err
 		}
 		defer nc.Close()
-		if err := prepareStreams(ctx, nc, c.replicas, log); err != nil {
+		if err := prepareStreams(ctx, nc, c.streamOptions(), log); err != nil {
 			return err
 		}
 		server, err := edge.New(nc, c.edgeOptions(keys, nil, log, o.registry))
@@ -90,7 +90,7 @@ func (c *config) edgeOptions(keys *edge.Keys, page http.Handler, log *slog.Logge
 			EventsPerMinute: c.rateLimit, MaxPayload: int(c.maxPayload),
 		},
 		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, CommandTimeout: c.commandTimeout, DrainTimeout: c.draining,
-		IdleAfter: c.idleAfter, OnExpiry: c.onExpiry, SessionMaxAge: c.sessionMaxAge,
+		IdleAfter: c.idleAfter, OnExpiry: c.onExpiry, SessionMaxAge: c.sessionMaxAge, ResumeWindow: c.resumeWindow,
 		MemoryLimit: c.memoryLimit, Mode: c.engine, HTTP: page, OpsElsewhere: c.opsListen != "",
 		Logger: log, Registry: registry,
 	}

@@ -27,9 +27,15 @@ func (a *app) hearEdge(c *config) source {
 		}
 		dial, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
+		greeted := false // events come one after another
 		client, err := sioclient.Dial(dial, sioclient.Options{
 			URL: c.url, Namespace: c.namespace, Token: token,
-			OnEvent: func(name string, args []json.RawMessage) { pass(ctx, events, name, args) },
+			OnEvent: func(name string, args []json.RawMessage) {
+				if greeted && c.wants(name) {
+					pass(ctx, events, name, args)
+				}
+				greeted = greeted || name == "connected"
+			},
 		})
 		if err != nil {
 			return fmt.Errorf("--url %s: %w", redact(c.url), err)
@@ -69,10 +75,16 @@ func (c *config) clientToken() (string, error) {
 	return mint(key, t, time.Now(), time.Hour)
 }
 
-// pass hands an event on. "connected" is the connection's own and no news.
+// wants reports whether an event is one that was asked for. What a client gets up to "connected" is how
+// things stand and no news, and who watches a case or a room did not ask who is here.
+func (c *config) wants(event string) bool {
+	return len(c.cases)+len(c.rooms) == 0 || !strings.HasPrefix(event, "presence:")
+}
+
+// pass hands an event on.
 func pass(ctx context.Context, events chan<- heard, name string, args []json.RawMessage) {
-	if name == "connected" {
-		return
+	if n := len(args) - 1; n > 0 && isOffset(args[n]) {
+		args = args[:n]
 	}
 	var line bytes.Buffer
 	for i, arg := range args {
@@ -85,6 +97,12 @@ func pass(ctx context.Context, events chan<- heard, name string, args []json.Raw
 	case events <- heard{name, line.Bytes()}:
 	case <-ctx.Done():
 	}
+}
+
+// isOffset reports whether an event's last argument is its place in the log, a string of digits, which
+// is there for clients that resume.
+func isOffset(arg json.RawMessage) bool {
+	return len(arg) > 2 && arg[0] == '"' && len(bytes.Trim(arg[1:len(arg)-1], "0123456789")) == 0
 }
 
 // ask sends a request to enter something and reads what all such acks have in common.

@@ -18,6 +18,9 @@ func (a *app) listenCommand() *cobra.Command {
   lexiflow listen --case 123
   lexiflow listen --case 123 --case 456 --count 1 --for 10s
 
+It prints what happens from now on, not the state that a fresh connection is told. With --case
+or --room it leaves out presence, which every client hears.
+
 The token is --token, or made for --user with --jwt-secret or the secret that "lexiflow up"
 keeps in its data folder. With --nats it listens on the bus itself, without an edge and a
 token, and prints subjects instead: the way to see on which side an event got lost.

@@ -85,6 +85,9 @@ Services publish to NATS; an edge turns subjects into Socket.IO events. Start wi
 		a.tokenCommand(), a.accessCommand(), a.revokeCommand(),
 		a.configCommand(), a.versionCommand(),
 	)
+	for _, kind := range serviceKinds {
+		root.AddCommand(a.serviceCommand(kind))
+	}
 	return root
 }
 

@@ -3,16 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"github.com/lexiflow/realtime/subjects/natsd"
@@ -47,7 +44,12 @@ func (a *app) runNATS(ctx context.Context, c *config) error {
 		}
 		defer server.Close()
 		defer nc.Close()
-		o.answer(natsHealth(nc, o))
+		o.answer(health(func() error {
+			if err := nc.FlushTimeout(time.Second); err != nil {
+				return fmt.Errorf("nats does not answer: %w", err)
+			}
+			return nil
+		}, o))
 		_, _ = fmt.Fprintf(a.out, "nats://%s\n", reachable(server.Addr())) // for scripts that chose port 0
 		log.Info("nats serves", "address", server.Addr().String(), "data_dir", c.dataDir)
 		<-ctx.Done()
@@ -75,7 +77,7 @@ func startNATS(ctx context.Context, c *config, log *slog.Logger) (*natsd.Server,
 	}
 	nc, err := server.Connect(nats.Name("lexiflow"))
 	if err == nil {
-		err = prepareStreams(ctx, nc, 0, log)
+		err = prepareStreams(ctx, nc, c.streamOptions(), log)
 	}
 	if err != nil {
 		if nc != nil {
@@ -85,21 +87,6 @@ func startNATS(ctx context.Context, c *config, log *slog.Logger) (*natsd.Server,
 		return nil, nil, fmt.Errorf("--data-dir %s: %w", c.dataDir, err)
 	}
 	return server, nc, nil
-}
-
-// natsHealth is ready while the server answers.
-func natsHealth(nc *nats.Conn, o *ops) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := nc.FlushTimeout(time.Second); err != nil {
-			http.Error(w, "nats does not answer: "+err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ok\n")
-	})
-	return mux
 }
 
 // reachable is an address as a client on this machine would dial it.

@@ -93,7 +93,8 @@ func (p *process) says(pattern string) string {
 		select {
 		case line, ok := <-p.lines:
 			if !ok {
-				p.t.Fatalf("it ended without saying %s:\n%s", pattern, p.output())
+				<-p.exited
+				p.t.Fatalf("it ended (%v) without saying %s:\n%s", p.cmd.ProcessState, pattern, p.output())
 			}
 			if m := wanted.FindStringSubmatch(line); m != nil {
 				return m[len(m)-1]
@@ -137,8 +138,18 @@ func (p *process) stop() {
 	p.ends(exitOK)
 }
 
+// kill gives it no chance.
+func (p *process) kill() {
+	p.t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
+	<-p.exited
+}
+
 // Where processes say that they are.
 const (
+	saysOps  = `operators are served.*(127\.0\.0\.1:\d+)`
 	saysURL  = `(http://127\.0\.0\.1:\d+)`
 	saysNATS = `(nats://127\.0\.0\.1:\d+)`
 )
@@ -151,12 +162,17 @@ type client struct {
 
 func dial(t *testing.T, url, token string) *client {
 	t.Helper()
+	return dialTo(t, url, "/events", token)
+}
+
+func dialTo(t *testing.T, url, namespace, token string) *client {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c := &client{events: make(chan heard, 1024)}
 	var err error
 	c.Client, err = sioclient.Dial(ctx, sioclient.Options{
-		URL: url, Namespace: "/events", Token: token,
+		URL: url, Namespace: namespace, Token: token,
 		OnEvent: func(name string, args []json.RawMessage) { c.events <- heard{name, args[0]} },
 	})
 	if err != nil {
@@ -175,8 +191,40 @@ func (c *client) subscribe(t *testing.T, id string) {
 	}
 }
 
+// ask sends a command and returns its ack.
+func (c *client) ask(t *testing.T, event string, body any) map[string]any {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	raw, err := c.EmitAck(ctx, event, body)
+	if err != nil {
+		t.Fatalf("%s: %v", event, err)
+	}
+	var ack map[string]any
+	if err := json.Unmarshal(raw, &ack); err != nil {
+		t.Fatalf("the ack of %s: %s: %v", event, raw, err)
+	}
+	return ack
+}
+
+// does sends a command that must succeed.
+func (c *client) does(t *testing.T, event string, body any) map[string]any {
+	t.Helper()
+	ack := c.ask(t, event, body)
+	if ack["success"] != true {
+		t.Fatalf("%s: %v", event, ack)
+	}
+	return ack
+}
+
 // gets waits for an event of that name.
 func (c *client) gets(t *testing.T, name string) map[string]any {
+	t.Helper()
+	return c.until(t, name, func(map[string]any) bool { return true })
+}
+
+// until waits for an event of that name that fits.
+func (c *client) until(t *testing.T, name string, fits func(map[string]any) bool) map[string]any {
 	t.Helper()
 	for late := time.After(patience); ; {
 		select {
@@ -188,11 +236,13 @@ func (c *client) gets(t *testing.T, name string) map[string]any {
 			if err := json.Unmarshal(e.data, &data); err != nil {
 				t.Fatal(err)
 			}
-			return data
+			if fits(data) {
+				return data
+			}
 		case <-c.Done():
 			t.Fatalf("the connection ended: %v", c.Err())
 		case <-late:
-			t.Fatalf("no %s arrives", name)
+			t.Fatalf("no such %s arrives", name)
 		}
 	}
 }
@@ -307,20 +357,24 @@ func TestSeparateProcesses(t *testing.T) {
 	nats.stop()
 }
 
-// An edge that starts before NATS is alive and not ready, says what it waits for, and serves as soon
-// as NATS is there.
-func TestEdgeWaitsForNATS(t *testing.T) {
+// freeAddress is one on which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	natsAddress := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	defer func() { _ = free.Close() }() // it was only looked at
+	return free.Addr().String()
+}
+
+// An edge that starts before NATS is alive and not ready, says what it waits for, and serves as soon
+// as NATS is there.
+func TestEdgeWaitsForNATS(t *testing.T) {
+	natsAddress := freeAddress(t)
 	edge := start(t, []string{"JWT_SECRET=" + testSecret},
 		"edge", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--nats", "nats://"+natsAddress, "--drain-timeout", "100ms")
-	ops := "http://" + edge.says(`operators are served.*(127\.0\.0\.1:\d+)`)
+	ops := "http://" + edge.says(saysOps)
 	edge.says(`(waiting for it)`)
 	for path, want := range map[string]int{
 		"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable, "/metrics": http.StatusOK, "/debug/pprof/": http.StatusOK, "/x": http.StatusNotFound,
@@ -389,7 +443,25 @@ func TestListenAndPublish(t *testing.T) {
 			}
 		})
 	}
+	// Without a case it is everything that a client hears, but not how things stand.
+	all := start(t, nil, "listen", "--url", url, "--data-dir", dir, "--count", "1")
+	all.says(`(listening)`)
+	dial(t, url, tokenOf(t, dir, "demo"))
+	all.ends(exitOK)
+	if said := all.output(); !strings.Contains(said, `presence:update {"userId":"demo"`) {
+		t.Errorf("listen prints %s", said)
+	}
 	up.stop()
+}
+
+// tokenOf makes a token with the secret that up keeps in its folder.
+func tokenOf(t *testing.T, dir, user string) string {
+	t.Helper()
+	o := lexiflow(t.Context(), nil, "", "token", "--data-dir", dir, "--user", user)
+	if o.code != exitOK {
+		t.Fatalf("%+v", o)
+	}
+	return strings.TrimSpace(o.out)
 }
 
 func TestPublishRefusals(t *testing.T) {

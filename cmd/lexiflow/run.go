@@ -184,9 +184,24 @@ func (o *ops) routes() http.Handler {
 	return mux
 }
 
+// health answers for a process that is not an edge.
+func health(ready func() error, o *ops) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n") // the client is gone
+	})
+	return mux
+}
+
 // prepareStreams makes the streams that everything expects. A bus that is there but not ready (a
 // cluster electing its leader) is waited for; what waiting cannot mend is returned.
-func prepareStreams(ctx context.Context, nc *nats.Conn, replicas int, log *slog.Logger) error {
+func prepareStreams(ctx context.Context, nc *nats.Conn, o subjects.StreamOptions, log *slog.Logger) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
@@ -194,7 +209,7 @@ func prepareStreams(ctx context.Context, nc *nats.Conn, replicas int, log *slog.
 	const attempt, pause = 20 * time.Second, time.Second
 	for {
 		try, cancel := context.WithTimeout(ctx, attempt)
-		err := subjects.EnsureStreams(try, js, subjects.StreamOptions{Replicas: replicas})
+		err := subjects.EnsureStreams(try, js, o)
 		cancel()
 		if err == nil || !passes(err) || ctx.Err() != nil {
 			return err

@@ -22,6 +22,7 @@ func (c *config) table(env func(string) (string, bool)) []setting {
 	rows = append(rows, c.keys()...)
 	rows = append(rows, c.limits()...)
 	rows = append(rows, c.operations()...)
+	rows = append(rows, c.domain()...)
 	rows = append(rows, c.tools()...)
 	return append(rows, c.noticeRows()...)
 }
@@ -56,7 +57,7 @@ func (c *config) addresses(env func(string) (string, bool)) []setting {
 
 // bus is how to reach NATS.
 func (c *config) bus() []setting {
-	const clients = inEdge | inListen | inBusTool
+	const clients = inEdge | inServices | inListen | inBusTool
 	return []setting{
 		{
 			flag: "nats", value: urls(&c.natsURL, true, "nats", "tls", "ws", "wss"), in: clients,
@@ -68,7 +69,7 @@ func (c *config) bus() []setting {
 		{flag: "nats-tls-cert", value: file(&c.natsTLSCert), in: clients, help: "client certificate `file`, needs --nats-tls-key"},
 		{flag: "nats-tls-key", value: file(&c.natsTLSKey), in: clients, help: "key `file` of --nats-tls-cert"},
 		{
-			flag: "replicas", value: number(&c.replicas, 0, 5), standard: "0", in: inEdge,
+			flag: "replicas", value: number(&c.replicas, 0, 5), standard: "0", in: inEdge | inServices,
 			help: "`number` of copies of each stream; 0 leaves streams as they are and makes new ones with 1",
 		},
 	}
@@ -95,8 +96,12 @@ func (c *config) keys() []setting {
 			help: "refuse ?token=, which ends in the logs of proxies",
 		},
 		{
-			flag: "access", value: option(&c.access, edge.ParseAccess, edge.AccessMode.String), standard: "member", in: inUp | inEdge,
+			flag: "access", value: option(&c.access, edge.ParseAccess, edge.AccessMode.String), standard: "member", in: inUp | inEdge | inNotifyd,
 			help: "who may watch a case: member (by the token's scope) or open (every user)",
+		},
+		{
+			flag: "resume-window", value: span(&c.resumeWindow, time.Second, 24*time.Hour), standard: "10m0s", in: inUp | inEdge,
+			help: "`duration` after the loss of a connection within which its client misses nothing; the same on every edge",
 		},
 		{
 			flag: "on-expiry", value: option(&c.onExpiry, edge.ParseExpiry, edge.ExpiryMode.String), standard: "keep", in: inUp | inEdge,
@@ -181,6 +186,32 @@ func (c *config) operations() []setting {
 		{
 			flag: "log-level", value: option(&c.logLevel, parseLevel, showLevel), standard: "info", in: inServers,
 			help: "debug, info, warn or error",
+		},
+	}
+}
+
+// domain are the settings of the domain services.
+func (c *config) domain() []setting {
+	return []setting{
+		{
+			flag: "services", value: serviceList(&c.services), standard: "all", in: inUp,
+			help: "domain `services` to run: all, none, or some with commas",
+		},
+		{
+			flag: "presence-grace", value: span(&c.grace, 100*time.Millisecond, time.Hour), standard: "5s", in: inUp | inPresence,
+			help: "`duration` for which a user whose connection was lost still counts as present",
+		},
+		{
+			flag: "digest-window", value: span(&c.digest, 0, 24*time.Hour), standard: "30s", in: inUp | inNotifyd,
+			help: "`duration` within which events of one followed case become one notification; 0 tells each",
+		},
+		{
+			flag: "push-interval", value: span(&c.push, 10*time.Millisecond, time.Hour), standard: "1s", in: inUp | inDashboardd,
+			help: "least `duration` between two pushes of one kind of figures to one audience",
+		},
+		{
+			flag: "accept-gap", value: yes(&c.acceptGap), standard: "false", in: inUp | inDashboardd,
+			help: "fold what the log still has when its beginning is gone; figures lack what came before",
 		},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"github.com/lexiflow/realtime/edge"
@@ -19,8 +20,8 @@ func (a *app) upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything in one process, with a page to watch it",
-		Long: `Run everything in one process: an embedded NATS server with JetStream and one edge, with a
-page on which to watch events arrive.
+		Long: `Run everything in one process: an embedded NATS server with JetStream, one edge and the domain
+services, with a page on which to watch events arrive.
 
 Without a key for tokens it makes a secret and keeps it in its data folder, so that the demo
 token it prints survives a restart.`,
@@ -57,7 +58,14 @@ func (a *app) runUp(ctx context.Context, c *config) error {
 		return stopped(ctx, err)
 	}
 	o := newOps()
-	gateway, err := edge.New(nc, c.edgeOptions(keys, page(d), log, o.registry))
+	services, err := makeServices(c, func(name string) (*nats.Conn, error) { return server.Connect(nats.Name(name)) }, log, o.registry)
+	defer services.close()
+	if err != nil {
+		return err
+	}
+	options := c.edgeOptions(keys, page(d), log, o.registry)
+	options.Ready = services.ready
+	gateway, err := edge.New(nc, options)
 	if err != nil {
 		return err
 	}
@@ -66,10 +74,23 @@ func (a *app) runUp(ctx context.Context, c *config) error {
 	if err := o.addTo(g, c.opsListen, log); err != nil {
 		return err
 	}
-	g.add("edge", func(ctx context.Context) error { return drained(gateway.Run(ctx, l), nc) })
-	d.print(a.out, c.dataDir)
+	serving, served := context.WithCancel(context.WithoutCancel(ctx))
+	defer served()
+	g.add("edge", func(ctx context.Context) error {
+		defer served()
+		services.await(ctx, servicesPatience, log) // so that the first client meets them
+		if ctx.Err() != nil {
+			return nil // told to stop, or one of them has failed
+		}
+		d.print(a.out, c.dataDir)
+		return drained(gateway.Run(ctx, l), nc)
+	})
+	services.run(serving, g)
 	return g.wait(c.draining + stopPatience)
 }
+
+// servicesPatience is how long clients wait for a service that is not ready.
+const servicesPatience = 5 * time.Second
 
 // stopped takes an error for a clean end when it only says that the process was told to stop.
 func stopped(ctx context.Context, err error) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -15,6 +16,15 @@ func version() string {
 		return "(devel)"
 	}
 	return info.Main.Version
+}
+
+// release is the version as NATS services show it, a semantic one; "" where the build has none.
+func release() string {
+	v, ok := strings.CutPrefix(version(), "v")
+	if !ok {
+		return ""
+	}
+	return v
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -80,9 +80,11 @@ export async function run(args, env) {
   return new Process((await programs()).lexiflow, args, env);
 }
 
-// up starts everything in one process.
+// up starts everything in one process, but for the domain services where flags do not ask for them:
+// tests of the gateway answer commands themselves.
 export async function up(flags = [], env = { JWT_SECRET: SECRET }) {
-  const p = await run(['up', '--listen', anyPort, '--nats-listen', anyPort, '--data-dir', dataFolder(), ...flags], env);
+  const services = flags.includes('--services') ? [] : ['--services', 'none'];
+  const p = await run(['up', '--listen', anyPort, '--nats-listen', anyPort, '--data-dir', dataFolder(), ...services, ...flags], env);
   return served(p, { withNats: true });
 }
 
