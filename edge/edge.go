@@ -199,11 +199,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	s.following.Store(true)
 	var group sync.WaitGroup
 	group.Go(func() { s.fanOut(work) })
-	group.Go(func() { s.sweep(work) })
+	group.Go(func() { every(work, sweepEvery, s.requests.sweep) })
 	group.Go(func() { s.watchBus(work) })
 	group.Go(func() { s.keepDeadLetters(work) })
-	group.Go(func() { s.expireSockets(work) })
-	group.Go(func() { s.refreshSessions(work) })
+	group.Go(func() { every(work, expiryEvery, s.expireSockets) })
+	group.Go(func() { every(work, refreshEvery, s.refreshSessions) })
 	group.Go(func() {
 		if err := s.roster.run(work); err != nil {
 			s.log.Error("room counts are not shared", "error", err)
@@ -234,16 +234,16 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// sweep ends questions whose time is over.
-func (s *Server) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
+// every calls f once a period until ctx ends.
+func every(ctx context.Context, period time.Duration, f func(now time.Time)) {
+	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			s.requests.sweep(now)
+			f(now)
 		}
 	}
 }

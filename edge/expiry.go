@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -74,22 +73,13 @@ func (s *Server) refreshAuth(in *incoming) {
 // expiryEvery is how late an expiry may be noticed.
 const expiryEvery = time.Second
 
-// expireSockets closes the sockets whose token is over, until ctx ends.
-func (s *Server) expireSockets(ctx context.Context) {
-	tick := time.NewTicker(expiryEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			s.hub.eachSocket(func(k *socket) {
-				if s.options.OnExpiry.over(k.who.Load(), k.since, now, s.options.SessionMaxAge) {
-					s.expire(k, now)
-				}
-			})
+// expireSockets closes the sockets whose token is over.
+func (s *Server) expireSockets(now time.Time) {
+	s.hub.eachSocket(func(k *socket) {
+		if s.options.OnExpiry.over(k.who.Load(), k.since, now, s.options.SessionMaxAge) {
+			s.expire(k, now)
 		}
-	}
+	})
 }
 
 // expire tells the client why, and closes the transport: it comes back, with a newer token if it has

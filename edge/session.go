@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -233,26 +232,18 @@ func (s *Server) leaveSession(k *socket, clean bool, now time.Time) {
 	s.save(k, func(error) {}) // without it the window counts from the last write
 }
 
-// refreshSessions rewrites each live session before it ages out of the bucket, until ctx ends.
-func (s *Server) refreshSessions(ctx context.Context) {
-	tick := time.NewTicker(refreshEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+// refreshSessions rewrites each live session before it ages out of the bucket.
+func (s *Server) refreshSessions(now time.Time) {
+	s.hub.eachSocket(func(k *socket) {
+		if !k.staleSession(now, s.options.ResumeWindow/2) {
 			return
-		case now := <-tick.C:
-			s.hub.eachSocket(func(k *socket) {
-				if k.staleSession(now, s.options.ResumeWindow/2) {
-					s.save(k, func(err error) {
-						if err != nil && !errors.Is(err, errUnavailable) {
-							s.unkept(k, err)
-						}
-					})
-				}
-			})
 		}
-	}
+		s.save(k, func(err error) {
+			if errors.Is(err, errTakenOver) {
+				s.unkept(k, err)
+			}
+		})
+	})
 }
 
 const refreshEvery = 5 * time.Second
