@@ -235,7 +235,7 @@ func (s *Server) leaveSession(k *socket, clean bool, now time.Time) {
 // refreshSessions rewrites each live session before it ages out of the bucket.
 func (s *Server) refreshSessions(now time.Time) {
 	s.hub.eachSocket(func(k *socket) {
-		if !k.staleSession(now, s.options.ResumeWindow/2) {
+		if !k.staleSession(now, s.options.ResumeWindow) {
 			return
 		}
 		s.save(k, func(err error) {
@@ -248,7 +248,10 @@ func (s *Server) refreshSessions(now time.Time) {
 
 const refreshEvery = 5 * time.Second
 
-func (k *socket) staleSession(now time.Time, age time.Duration) bool {
+// staleSession says when a session is to be rewritten: after half the window, and up to an eighth of it
+// earlier by chance, so that those who came together are not written together.
+func (k *socket) staleSession(now time.Time, window time.Duration) bool {
+	age := window/2 - window/8*time.Duration(k.id[0]%64)/64
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return !k.saving.busy && !k.closed && now.Sub(k.saving.at) > age
