@@ -73,6 +73,9 @@ func (s *Service) receiveMany(msg jetstream.Msg) {
 		return
 	}
 	s.background(func(ctx context.Context) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go s.hold(ctx, msg)
 		select {
 		case s.manySlots <- struct{}{}:
 			defer func() { <-s.manySlots }()
@@ -91,6 +94,23 @@ func (s *Service) receiveMany(msg jetstream.Msg) {
 	})
 }
 
+// hold keeps a message from being given to another replica until ctx ends. If that fails
+// the other one begins too, and finds done what is done.
+func (s *Service) hold(ctx context.Context, msg jetstream.Msg) {
+	tick := time.NewTicker(s.options.AckWait / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := msg.InProgress(); err != nil {
+				s.log.Debug("holding a message failed", "error", err)
+			}
+		}
+	}
+}
+
 // tellAudience goes through an audience from where it was left.
 func (s *Service) tellAudience(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata, a *subjects.Audience, n notice) error {
 	key := manyPrefix + strconv.FormatUint(meta.Sequence.Stream, 10)
@@ -100,11 +120,7 @@ func (s *Service) tellAudience(ctx context.Context, msg jetstream.Msg, meta *jet
 	}
 	tell := func(users []string) error {
 		c := s.queue.cause(meta.Sequence.Stream, msg.Headers().Get(subjects.HeaderMsgID))
-		if err := s.tell(ctx, users, n, c); err != nil {
-			return err
-		}
-		_ = msg.InProgress() // if that is lost, another replica begins too, and finds it done
-		return nil
+		return s.tell(ctx, users, n, c)
 	}
 	if !p.Lists {
 		if err := s.tellLists(ctx, a, key, &p, tell); err != nil {

@@ -200,25 +200,29 @@ func (l *lanes) close() {
 
 var errStopping = errors.New("the service is stopping")
 
+// errStale says that an answer would come from a record that may be old.
+var errStale = errors.New("the record is to be read again")
+
 // attempts at a compare-and-set. Others change the same record too, but one of them
 // succeeds each time.
 const casAttempts = 50
 
 // run does one batch: read, change, store, announce.
 func (l *lanes) run(ctx context.Context, k *lane, ops []*op) {
-	err := errConflict
-	for attempt := 0; errors.Is(err, errConflict) && attempt < casAttempts; attempt++ {
-		if attempt > 0 {
-			k.record = nil
-			l.metrics.conflicts.Inc()
+	var err error
+	for range casAttempts {
+		if err = l.try(ctx, k, ops); err == nil {
+			return
 		}
-		err = l.try(ctx, k, ops)
-	}
-	if err != nil {
 		k.record = nil // nobody knows what is stored
-		for _, o := range ops {
-			o.done(err)
+		if errors.Is(err, errConflict) {
+			l.metrics.conflicts.Inc()
+		} else if !errors.Is(err, errStale) {
+			break
 		}
+	}
+	for _, o := range ops {
+		o.done(err)
 	}
 }
 
@@ -252,7 +256,7 @@ func (l *lanes) try(ctx context.Context, k *lane, ops []*op) error {
 	case r.changed:
 		r.seal()
 	case current && kept:
-		return errConflict // it would be the answer of a record that may be old
+		return errStale
 	case len(ops) > 0 || !r.unsettled:
 		finish(ops, errs)
 		return nil

@@ -74,10 +74,10 @@ type Options struct {
 	DigestWindow time.Duration // events of one case within it become one notification; default 30 s, negative for none
 	OpenCases    bool          // everybody may follow every case, as with --access open
 
-	AckWait    time.Duration // before another replica takes over a message; default 30 s
+	AckWait    time.Duration // before another replica takes over a message; default 10 s
 	SweepEvery time.Duration // how often to look for what killed processes left; default 5 s
 	Workers    int           // users whose records are written at a time; default 64
-	CacheUsers int           // records kept in memory; default 4,096, of a few KiB each
+	CacheUsers int           // records kept in memory; default 1,000, of up to 40 KiB each
 
 	Instance string           // this replica; default random
 	Now      func() time.Time // default time.Now
@@ -102,10 +102,10 @@ func (o Options) withDefaults() Options {
 	def(&o.MaxFollowers, 2000)
 	def(&o.AudiencePage, 500)
 	def(&o.DigestWindow, 30*time.Second)
-	def(&o.AckWait, 30*time.Second)
+	def(&o.AckWait, 10*time.Second)
 	def(&o.SweepEvery, 5*time.Second)
 	def(&o.Workers, 64)
-	def(&o.CacheUsers, 4096)
+	def(&o.CacheUsers, 1000)
 	def(&o.Instance, rand.Text())
 	if o.Now == nil {
 		o.Now = time.Now

@@ -26,8 +26,17 @@ const (
 func (s *Service) consumeAll(ctx context.Context) (stop func(), err error) {
 	var consuming []jetstream.ConsumeContext
 	stop = func() {
+		// What has been read is processed: given back, it would wait for the ack wait.
 		for _, c := range consuming {
-			c.Stop()
+			c.Drain()
+		}
+		late := time.After(stopTime / 2)
+		for _, c := range consuming {
+			select {
+			case <-c.Closed():
+			case <-late:
+				return
+			}
 		}
 	}
 	log, err := s.js.Stream(ctx, subjects.StreamLog)
