@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,4 +123,110 @@ func fill(b *testing.B, bus *bus, users int) {
 		}
 	}
 	<-bus.js.PublishAsyncComplete()
+}
+
+// BenchmarkCommand marks one notification read and unread, over NATS inside the
+// process, at 1,000 commands a second: about what an edge sees of the service.
+func BenchmarkCommand(b *testing.B) {
+	bus := startBus(b, natsd.Options{}, 0)
+	bus.run(Options{Logger: slog.New(slog.DiscardHandler)})
+	const users = 100
+	bodies := make([]string, users)
+	for u := range users {
+		bus.queue(fmt.Sprintf("notify.user.u%d", u), benchNotice, "")
+	}
+	bus.drained()
+	for u := range users {
+		all, _ := bus.list(fmt.Sprintf("u%d", u), false)
+		bodies[u] = fmt.Sprintf(`{"notificationId":%q}`, all[0].ID)
+	}
+	commands := []string{subjects.NotificationMarkRead.Subject(), subjects.NotificationMarkUnread.Subject()}
+	took := make([]time.Duration, b.N)
+	var wg sync.WaitGroup
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	b.ResetTimer()
+	for i := range b.N {
+		<-tick.C
+		wg.Go(func() {
+			u := i % users
+			start := time.Now()
+			_, err := subjects.Request(b.Context(), bus.nc, commands[i/users%2], subjects.Caller{User: fmt.Sprintf("u%d", u)}, []byte(bodies[u]))
+			if err != nil {
+				b.Error(err)
+			}
+			took[i] = time.Since(start)
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(took[b.N/2].Seconds()*1000, "p50-ms")
+	b.ReportMetric(took[b.N*99/100].Seconds()*1000, "p99-ms")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
+}
+
+// BenchmarkCaseEvents reads events of cases that nobody follows, and of cases that
+// somebody does, on one core, NATS included.
+func BenchmarkCaseEvents(b *testing.B) {
+	for _, followed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("followed=%t", followed), func(b *testing.B) { benchCases(b, followed) })
+	}
+}
+
+func benchCases(b *testing.B, followed bool) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const cases = 100
+	bus := startBus(b, natsd.Options{}, 0)
+	quiet := slog.New(slog.DiscardHandler)
+	_, stop := bus.run(Options{Logger: quiet, OpenCases: true})
+	if followed {
+		for i := range cases {
+			bus.must("u", subjects.NotificationFollow.Name(), fmt.Sprintf(`{"caseId":"c%d"}`, i))
+		}
+	}
+	stop()
+	for i := range b.N {
+		if _, err := bus.js.PublishAsync(fmt.Sprintf("lex.case.c%d.document.uploaded", i%cases), []byte(`{"documentId":"d1","fileName":"a.pdf"}`)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-bus.js.PublishAsyncComplete()
+	consumer, err := bus.js.Consumer(bus.ctx(), subjects.StreamLog, durableCases)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	cpu := cpuTime()
+	bus.run(Options{Logger: quiet, OpenCases: true})
+	bus.until("all are read", func() bool {
+		info, err := consumer.Info(bus.ctx())
+		return err == nil && info.NumPending == 0 && info.NumAckPending == 0
+	})
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/(cpuTime()-cpu).Seconds(), "events/cpu-s")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkList reads pages of 50 of 500 that are kept, from the oldest end too.
+func BenchmarkList(b *testing.B) {
+	bus := startBus(b, natsd.Options{}, 0)
+	bus.run(Options{Logger: slog.New(slog.DiscardHandler)})
+	for range 500 {
+		bus.queue("notify.user.u", benchNotice, "")
+	}
+	bus.drained()
+	took := make([]time.Duration, b.N)
+	b.ResetTimer()
+	for i := range b.N {
+		start := time.Now()
+		body := fmt.Appendf(nil, `{"limit":50,"cursor":"%d"}`, 60+i*37%440)
+		if _, err := subjects.Request(b.Context(), bus.nc, subjects.NotificationList.Subject(), subjects.Caller{User: "u"}, body); err != nil {
+			b.Fatal(err)
+		}
+		took[i] = time.Since(start)
+	}
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(took[b.N*99/100].Seconds()*1000, "p99-ms")
 }

@@ -98,7 +98,7 @@ func (g *digest) take(h happening, epoch int64, floor uint64, now time.Time, win
 	}
 	seen.raise(floor)
 	seen.add(h.Seq)
-	g.Epoch, g.Seen = epoch, seen.append(nil)
+	g.Epoch, g.Seen = epoch, seen.encode()
 	alone := h.urgent() || window <= 0
 	n := len(g.Batches)
 	if n == 0 || alone || g.Batches[n-1].closed(now) {

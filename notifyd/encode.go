@@ -36,7 +36,7 @@ type head struct {
 func (r *record) encode() ([]byte, error) {
 	h := head{
 		Version: recordVersion, Gen: r.gen, Next: r.next,
-		Items: r.appendItems(nil), Seen: r.seen.append(nil), Epoch: r.epoch,
+		Items: r.appendItems(nil), Seen: r.seen.encode(), Epoch: r.epoch,
 		Fence: r.fence, Out: r.out, Drop: r.drop,
 	}
 	for _, name := range r.names {

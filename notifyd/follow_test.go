@@ -90,8 +90,13 @@ func TestFollowingIsCapped(t *testing.T) {
 		user, id string
 		code     subjects.Code
 	}{
-		{"u", "1", ""}, {"u", "2", ""}, {"u", "3", ""}, {"u", "4", subjects.CodeRoomLimit}, {"u", "3", ""},
-		{"v", "1", ""}, {"w", "1", subjects.CodeRoomLimit},
+		{"u", "1", ""},
+		{"u", "2", ""},
+		{"u", "3", ""},
+		{"u", "4", subjects.CodeRoomLimit},
+		{"u", "3", ""},
+		{"v", "1", ""},
+		{"w", "1", subjects.CodeRoomLimit},
 	} {
 		if got := follow(step.user, step.id); got != step.code {
 			t.Errorf("step %d: %q, want %q", i, got, step.code)

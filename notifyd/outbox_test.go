@@ -39,7 +39,7 @@ func left(t *testing.T, b *bus) (*store, *outbox, *record) {
 const leftEvents = "new new new read 2"
 
 // forget waits until the log has forgotten the message ids it knows.
-func forget(b *bus, window time.Duration) {
+func forget(window time.Duration) {
 	// The log looks by the clock, and a little later than that.
 	<-time.After(window + 300*time.Millisecond)
 }
@@ -57,7 +57,7 @@ func TestWhateverAKilledProcessHadAnnounced(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			forget(b, window)
+			forget(window)
 			s, _ := b.run(Options{SweepEvery: 50 * time.Millisecond})
 			b.until("it is announced and says so", func() bool {
 				now, err := s.store.load(b.ctx(), "u", "u")
@@ -103,7 +103,7 @@ func TestAProcessThatSleptForHours(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = leftEvents + " new 3 new 4 new 5"
-	forget(b, window)
+	forget(window)
 	if err := out.flush(b.ctx(), slept); err != nil {
 		t.Fatal(err)
 	}

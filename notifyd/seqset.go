@@ -70,8 +70,8 @@ func (s *seqset) raise(floor uint64) {
 	}
 }
 
-// append writes the set: floor, then per run its distance and its length less one.
-func (s *seqset) append(dst []byte) []byte {
+// encode writes the set: floor, then per run its distance and its length less one.
+func (s *seqset) encode() (dst []byte) {
 	dst = binary.AppendUvarint(dst, s.floor)
 	last := s.floor
 	for _, r := range s.runs {
