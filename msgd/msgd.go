@@ -169,6 +169,11 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.awaitStreams(ctx); err != nil {
 		return ignoreEnd(ctx, err)
 	}
+	deaf, err := s.listenTyping()
+	if err != nil {
+		return fmt.Errorf("msgd: %w", err)
+	}
+	defer deaf()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tasks sync.WaitGroup
@@ -186,7 +191,6 @@ func (s *Service) Run(ctx context.Context) error {
 	task("commands", s.serve)
 	<-ctx.Done()
 	tasks.Wait()
-	s.started.Store(false)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
@@ -206,7 +210,7 @@ func (s *Service) Ready() error {
 	case !s.nc.IsConnected():
 		return errors.New("not connected to NATS")
 	case !s.started.Load():
-		return errors.New("waiting for the streams")
+		return errors.New("not answering commands: waiting for the streams")
 	}
 	if err := s.state.Load(); err != nil {
 		return *err

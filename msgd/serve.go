@@ -120,6 +120,11 @@ func (s *Service) serve(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("endpoint %s: %w", name, err), service.Stop())
 		}
 	}
+	if err := s.nc.FlushTimeout(s.options.CommandTimeout); err != nil { // the library subscribes again when NATS is back
+		s.log.Warn("the subscriptions are not confirmed yet", "error", err)
+	}
+	s.started.Store(true)
+	defer s.started.Store(false)
 	select {
 	case <-ctx.Done():
 	case <-stopped:

@@ -71,8 +71,9 @@ func (t *typists) stop(key typistKey, now time.Time) (tell bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	one := t.typing[key]
+	tell = one == nil || !one.stopped || !now.Before(one.until)
 	t.note(key, typist{until: now.Add(t.throttle), stopped: true})
-	return one == nil || !one.stopped
+	return tell
 }
 
 // note needs mu.
@@ -142,15 +143,27 @@ func (s *Service) typingStop(ctx context.Context, who subjects.Caller, req subje
 	return answer[subjects.Success]{ack: subjects.Success{Success: true}}, nil
 }
 
-// runTyping hears what the other replicas pass on, and says the stops that are due, until ctx ends.
-func (s *Service) runTyping(ctx context.Context) error {
-	for _, filter := range []string{subjects.TypingStart.Filter(), subjects.TypingStop.Filter()} {
-		heard, err := s.nc.Subscribe(filter, s.hearTyping)
-		if err != nil {
-			return err
+// listenTyping begins to hear what the other replicas pass on.
+func (s *Service) listenTyping() (end func(), err error) {
+	var heard []*nats.Subscription
+	end = func() {
+		for _, sub := range heard {
+			_ = sub.Unsubscribe() // fails only with the connection
 		}
-		defer func() { _ = heard.Unsubscribe() }() // fails only with the connection
 	}
+	for _, filter := range []string{subjects.TypingStart.Filter(), subjects.TypingStop.Filter()} {
+		sub, err := s.nc.Subscribe(filter, s.hearTyping)
+		if err != nil {
+			end()
+			return nil, err
+		}
+		heard = append(heard, sub)
+	}
+	return end, nil
+}
+
+// runTyping says the stops that are due, until ctx ends.
+func (s *Service) runTyping(ctx context.Context) error {
 	tick := time.NewTicker(typingTick)
 	defer tick.Stop()
 	for {

@@ -19,6 +19,10 @@ const (
 	watchEvery      = 5 * time.Second
 	foldConsumer    = "msgd-fold"
 	outboxConsumer  = "msgd-outbox"
+
+	// ackWait is how long the work of a replica that died lies still. Work that takes longer is done
+	// twice, which changes nothing.
+	ackWait = 3 * time.Second
 )
 
 // awaitStreams returns when the streams exist and both consumers do. Somebody else creates the streams:
@@ -28,7 +32,6 @@ func (s *Service) awaitStreams(ctx context.Context) error {
 	for {
 		err := s.ensureConsumers(ctx)
 		if err == nil {
-			s.started.Store(true)
 			return nil
 		}
 		if time.Since(said) >= streamsReminder && ctx.Err() == nil {
@@ -66,12 +69,12 @@ func (s *Service) consumers() map[string]jetstream.ConsumerConfig {
 		subjects.StreamMessages: {
 			Durable: foldConsumer, Description: "where each message is, and how far each member has read",
 			FilterSubjects: []string{subjects.MessageNew.Filter(), subjects.MessageRead.Filter()},
-			AckPolicy:      jetstream.AckExplicitPolicy, AckWait: 10 * time.Second, MaxAckPending: 8 * foldBatch,
+			AckPolicy:      jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 8 * foldBatch,
 		},
 		conversationsStream: {
 			Durable: outboxConsumer, Description: "what its writer perhaps did not announce",
 			FilterSubjects: []string{conversationsPrefix + "conv.*", conversationsPrefix + "edit.*.*"},
-			AckPolicy:      jetstream.AckExplicitPolicy, AckWait: 10 * time.Second, MaxAckPending: 10_000,
+			AckPolicy:      jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 10_000,
 		},
 	}
 }

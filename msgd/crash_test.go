@@ -1,0 +1,503 @@
+package msgd
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lexiflow/realtime/subjects"
+)
+
+// replicaURL makes the test binary a replica: a real process that can be killed.
+const replicaURL = "MSGD_TEST_REPLICA"
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(replicaURL); url != "" {
+		replica(url)
+		return
+	}
+	m.Run()
+}
+
+func replica(url string) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	nc, err := subjects.Connect(ctx, subjects.ConnectOptions{URL: url, Name: "replica", Logger: log})
+	if err != nil {
+		panic(err)
+	}
+	defer nc.Close()
+	s, err := New(nc, Options{Logger: log, OutboxDelay: 200 * time.Millisecond})
+	if err != nil {
+		panic(err)
+	}
+	if err := s.Run(ctx); err != nil {
+		panic(err)
+	}
+}
+
+// duplicates is the log's duplicate window here: short, so that a repeated publish is not saved by it.
+const duplicates = time.Second
+
+// withWindow makes the log with a duplicate window, which EnsureStreams leaves as it is.
+func withWindow(t *testing.T, js jetstream.JetStream, window time.Duration) {
+	t.Helper()
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: subjects.StreamLog, Subjects: []string{subjects.AllLog}, Duplicates: window, AllowDirect: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCrash kills replicas (-9) at random moments under load and compares what is left with what was
+// acked. CHAOS_ROUNDS sets the number of rounds; every third has all of them down for longer than the
+// duplicate window, every third one stopped in the middle and continued after it.
+func TestCrash(t *testing.T) {
+	rounds := 3
+	if n, err := strconv.Atoi(os.Getenv("CHAOS_ROUNDS")); err == nil {
+		rounds = n
+	}
+	for round := range rounds {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			f := newFixture(t, func(js jetstream.JetStream) { withWindow(t, js, duplicates) })
+			w := newWorld(f)
+			switch round % 3 {
+			case 0:
+				w.run(func(r *rand.Rand, replicas []*process) { pick(r, replicas).restart() })
+			case 1:
+				w.run(func(r *rand.Rand, replicas []*process) {
+					if w.harms%5 != 2 {
+						pick(r, replicas).restart()
+						return
+					}
+					for _, p := range replicas {
+						p.kill()
+					}
+					time.Sleep(duplicates + duplicates/4) // real time is what this is about
+					for _, p := range replicas {
+						p.start()
+					}
+				})
+			case 2:
+				w.run(func(r *rand.Rand, replicas []*process) {
+					if w.harms%5 != 2 {
+						pick(r, replicas).restart()
+						return
+					}
+					p := pick(r, replicas)
+					p.signal(syscall.SIGSTOP)
+					time.Sleep(duplicates + duplicates/4) // as above
+					p.signal(syscall.SIGCONT)
+				})
+			}
+			loaded := time.Now()
+			w.check()
+			t.Logf("%d commands acked, %d times harmed; checked in %v", w.acked.Load(), w.harms, time.Since(loaded).Round(time.Millisecond))
+		})
+	}
+}
+
+func pick(r *rand.Rand, replicas []*process) *process { return replicas[r.IntN(len(replicas))] }
+
+// process is one replica.
+type process struct {
+	t   *testing.T
+	url string
+	cmd *exec.Cmd
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = exec.Command(self)
+	p.cmd.Env = append(os.Environ(), replicaURL+"="+p.url)
+	p.cmd.Stderr = os.Stderr
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) signal(s os.Signal) {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Error(err)
+	}
+}
+
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	_ = p.cmd.Wait() // it was killed, which is an error to Wait
+}
+
+func (p *process) restart() {
+	p.kill()
+	p.start()
+}
+
+// world is the load, and the model of what must be left.
+type world struct {
+	f     *fixture
+	t     *testing.T
+	convs []string
+	acked atomic.Int64
+	harms int
+
+	mu sync.Mutex
+	// Guarded by mu.
+	sent    map[string]string   // clientId → message id
+	said    map[string][]string // message id → its versions, as acked
+	deleted map[string]bool     // message id
+	read    map[[2]string]int64 // conversation, user → highest number acked as read
+	guests  map[string]bool     // conversation → whether the guest is in
+	ids     map[string][]string // conversation → acked message ids
+}
+
+var crashUsers = []string{"ann", "bob", "cyd", "dan"}
+
+const opsPerUser = 100
+
+func newWorld(f *fixture) *world {
+	return &world{
+		f: f, t: f.t.(*testing.T), sent: map[string]string{}, said: map[string][]string{}, deleted: map[string]bool{},
+		read: map[[2]string]int64{}, guests: map[string]bool{}, ids: map[string][]string{},
+	}
+}
+
+// run loads two replicas while harm is done to them, until every command was acked.
+func (w *world) run(harm func(*rand.Rand, []*process)) {
+	seed := rand.Uint64()
+	w.t.Logf("seed %d", seed)
+	var replicas []*process
+	for range 2 {
+		p := &process{t: w.t, url: w.f.server.ClientURL()}
+		p.start()
+		replicas = append(replicas, p)
+		w.t.Cleanup(p.kill)
+	}
+	for i := range 3 {
+		ack := retry(w, subjects.ConversationCreate, "ann", subjects.ConversationCreateRequest{
+			MemberIDs: crashUsers, ClientID: fmt.Sprintf("conversation %d", i),
+		})
+		w.convs = append(w.convs, ack.ConversationID)
+	}
+	var load sync.WaitGroup
+	for i, user := range crashUsers {
+		load.Go(func() { w.load(rand.New(rand.NewPCG(seed, uint64(i))), user) })
+	}
+	load.Go(func() { w.invite(rand.New(rand.NewPCG(seed, 99))) })
+	done := make(chan struct{})
+	go func() { load.Wait(); close(done) }()
+	r := rand.New(rand.NewPCG(seed, 1000))
+	for next := int64(20); ; next = w.acked.Load() + 10 + r.Int64N(40) {
+		for w.acked.Load() < next {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+		w.harms++
+		harm(r, replicas)
+	}
+}
+
+// retry sends a command until it is acked, as a client does that wants to be sure.
+func retry[Req, Resp any](w *world, c subjects.Command[Req, Resp], user string, req Req) Resp {
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		resp, err := c.Call(ctx, w.f.nc, as(user), req)
+		cancel()
+		if err == nil {
+			w.acked.Add(1)
+			return resp
+		}
+		code := subjects.CodeOf(err)
+		if code != subjects.CodeTimeout && code != subjects.CodeUnavailable || time.Now().After(deadline) {
+			w.t.Errorf("%s by %s: %v", c.Name(), user, err)
+			return resp
+		}
+		if code == subjects.CodeUnavailable {
+			time.Sleep(10 * time.Millisecond) // nobody is there: a client waits too
+		}
+	}
+}
+
+func (w *world) load(r *rand.Rand, user string) {
+	var own []string // message ids of this user, with their conversation
+	where := map[string]string{}
+	for i := range opsPerUser {
+		conv := w.convs[r.IntN(len(w.convs))]
+		switch op := r.IntN(100); {
+		case op < 70 || len(own) == 0:
+			id := w.send(conv, user, fmt.Sprintf("%s %d", user, i))
+			own, where[id] = append(own, id), conv
+		case op < 85:
+			w.markRead(r, conv, user)
+		case op < 95:
+			id := own[r.IntN(len(own))]
+			w.edit(where[id], user, id, fmt.Sprintf("edit %d", i))
+		default:
+			id := own[r.IntN(len(own))]
+			w.remove(where[id], user, id)
+		}
+	}
+}
+
+func (w *world) send(conv, user, clientID string) string {
+	ack := retry(w, subjects.MessageSend, user, subjects.MessageSendRequest{ConversationID: conv, Content: clientID, ClientID: clientID})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent[clientID] = ack.MessageID
+	w.said[ack.MessageID] = []string{clientID}
+	w.ids[conv] = append(w.ids[conv], ack.MessageID)
+	return ack.MessageID
+}
+
+func (w *world) markRead(r *rand.Rand, conv, user string) {
+	w.mu.Lock()
+	ids := w.ids[conv]
+	w.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	id := ids[r.IntN(len(ids))]
+	retry(w, subjects.MessageMarkRead, user, subjects.MessageRequest{ConversationID: conv, MessageID: id})
+	p, _ := parseMessageID(id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := [2]string{conv, user}
+	w.read[key] = max(w.read[key], p.number)
+}
+
+func (w *world) edit(conv, user, id, content string) {
+	w.mu.Lock()
+	gone := w.deleted[id]
+	w.mu.Unlock()
+	if gone {
+		return
+	}
+	retry(w, subjects.MessageEdit, user, subjects.MessageEditRequest{ConversationID: conv, MessageID: id, Content: content})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said[id] = append(w.said[id], content)
+}
+
+func (w *world) remove(conv, user, id string) {
+	retry(w, subjects.MessageDelete, user, subjects.MessageRequest{ConversationID: conv, MessageID: id})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deleted[id] = true
+}
+
+// invite adds and removes a guest, one change after another.
+func (w *world) invite(r *rand.Rand) {
+	for range 40 {
+		conv := w.convs[r.IntN(len(w.convs))]
+		in := !w.guests[conv]
+		req := subjects.ConversationMembersRequest{ConversationID: conv, Remove: []string{"guest"}}
+		if in {
+			req.Add, req.Remove = req.Remove, nil
+		}
+		retry(w, subjects.ConversationMembers, "ann", req)
+		w.guests[conv] = in
+		// The ack means that it is true: a guest who was taken out is refused from now on.
+		_, err := subjects.MessageHistory.Call(w.t.Context(), w.f.nc, as("guest"), subjects.MessageHistoryRequest{ConversationID: conv})
+		switch code := subjects.CodeOf(err); code {
+		case subjects.CodeTimeout, subjects.CodeUnavailable:
+		case subjects.CodeForbidden:
+			if in {
+				w.t.Error("a member is refused")
+			}
+		case "":
+			if !in {
+				w.t.Error("a guest who was taken out reads on")
+			}
+		default:
+			w.t.Errorf("guest: %v", err)
+		}
+	}
+}
+
+// check compares what is left with the model, through a fresh replica.
+func (w *world) check() {
+	w.f.start(Options{OutboxDelay: 100 * time.Millisecond})
+	w.f.await("announcements are made up", w.announced)
+	w.f.indexed()
+	for _, conv := range w.convs {
+		w.checkMessages(conv)
+		w.checkLog(conv)
+		w.checkUnread(conv)
+		w.checkMembers(conv)
+	}
+}
+
+// announced reports whether nothing is pending.
+func (w *world) announced() bool {
+	s := &store{nc: w.f.nc, js: w.f.js}
+	quiet := true
+	err := s.scan(w.t.Context(), conversationsStream, conversationsPrefix+">", 1, func(e entry) bool {
+		var v struct {
+			Pending []json.RawMessage `json:"pending"`
+		}
+		if json.Unmarshal(e.data, &v) == nil && len(v.Pending) > 0 {
+			quiet = false
+		}
+		return true
+	})
+	return err == nil && quiet
+}
+
+// checkMessages: every acked message once, with its newest content, and nothing else.
+func (w *world) checkMessages(conv string) {
+	history := w.f.pages("bob", conv, 37)
+	seen := map[string]int{}
+	for i, m := range history {
+		seen[m.ClientID]++
+		p, ok := parseMessageID(m.ID)
+		if !ok || p.number != int64(i+1) {
+			w.t.Errorf("message %d of the history has the id %s", i+1, m.ID)
+		}
+		versions := w.said[m.ID]
+		switch {
+		case len(versions) == 0:
+			w.t.Errorf("message %s in the history was never acked", m.ID)
+		case w.deleted[m.ID]:
+			if !m.IsDeleted || m.Content != "" || m.Version != int64(len(versions)+1) {
+				w.t.Errorf("deleted message %s: %+v", m.ID, m)
+			}
+		case m.Content != versions[len(versions)-1] || m.Version != int64(len(versions)):
+			w.t.Errorf("message %s says %q in version %d, acked were %q", m.ID, m.Content, m.Version, versions)
+		}
+	}
+	if len(history) != len(w.ids[conv]) {
+		w.t.Errorf("%d messages in the history, %d were acked", len(history), len(w.ids[conv]))
+	}
+	for clientID, n := range seen {
+		if n != 1 || w.sent[clientID] == "" {
+			w.t.Errorf("clientId %q is in the history %d times, acked as %q", clientID, n, w.sent[clientID])
+		}
+	}
+}
+
+// checkLog: no message twice, and every version of an edited one once and in order.
+func (w *world) checkLog(conv string) {
+	ids := map[string]bool{}
+	for _, e := range w.f.logged(eventSubject(conv, "message:new")) {
+		m, _ := decodeMessage(e.data)
+		if ids[m.message.ID] {
+			w.t.Errorf("message %s is in the log twice", m.message.ID)
+		}
+		ids[m.message.ID] = true
+	}
+	versions := map[string][]int64{}
+	changes := w.f.logged(eventSubject(conv, "message:edited"))
+	changes = append(changes, w.f.logged(eventSubject(conv, "message:deleted"))...)
+	slices.SortFunc(changes, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
+	for _, e := range changes {
+		c, err := subjects.MessageDeleted.Decode(e.data)
+		if err != nil {
+			w.t.Error(err)
+		}
+		versions[c.MessageID] = append(versions[c.MessageID], c.Version)
+	}
+	for _, id := range w.ids[conv] {
+		last := len(w.said[id])
+		if w.deleted[id] {
+			last++
+		}
+		var want []int64
+		for v := 2; v <= last; v++ {
+			want = append(want, int64(v))
+		}
+		if !slices.Equal(versions[id], want) {
+			w.t.Errorf("the log has the versions %v of message %s, want %v", versions[id], id, want)
+		}
+	}
+}
+
+func (w *world) checkUnread(conv string) {
+	history := w.f.pages("bob", conv, 100)
+	for _, user := range crashUsers {
+		want := int64(0)
+		for i, m := range history {
+			if m.SenderID != user && int64(i+1) > w.read[[2]string{conv, user}] {
+				want++
+			}
+		}
+		for _, c := range call(w.f, subjects.ConversationList, user, subjects.ConversationListRequest{}).Conversations {
+			if c.ID == conv && c.UnreadCount != want {
+				w.t.Errorf("%s has %d unread, the model %d", user, c.UnreadCount, want)
+			}
+		}
+	}
+}
+
+// checkMembers: the conversation, the log, the bucket ACCESS and every user's hello agree.
+func (w *world) checkMembers(conv string) {
+	want := slices.Clone(crashUsers)
+	if w.guests[conv] {
+		want = append(want, "guest")
+	}
+	ack := call(w.f, subjects.ConversationMembers, "ann", subjects.ConversationMembersRequest{ConversationID: conv})
+	got := slices.Sorted(slices.Values(ack.Conversation.MemberIDs))
+	if !slices.Equal(got, want) {
+		w.t.Errorf("members %v, want %v", got, want)
+	}
+	revision := int64(0)
+	var access subjects.AccessChangedEvent
+	for _, e := range w.f.logged(eventSubject(conv, "access:changed")) {
+		var err error
+		if access, err = subjects.AccessChanged.Decode(e.data); err != nil {
+			w.t.Error(err)
+		}
+		if access.Revision <= revision {
+			w.t.Errorf("access.changed of revision %d follows %d", access.Revision, revision)
+		}
+		revision = access.Revision
+	}
+	if allow := slices.Sorted(slices.Values(access.Allow)); !slices.Equal(allow, want) || revision != ack.Conversation.Revision {
+		w.t.Errorf("the log allows %v at revision %d, want %v at %d", allow, revision, want, ack.Conversation.Revision)
+	}
+	kv, err := w.f.js.KeyValue(w.t.Context(), subjects.BucketAccess)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	kept, err := kv.Get(w.t.Context(), "conversation."+conv)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if access, err = subjects.AccessChanged.Decode(kept.Value()); err != nil || access.Revision != revision {
+		w.t.Errorf("the bucket has revision %d (%v), the log %d", access.Revision, err, revision)
+	}
+	for _, user := range append([]string{"guest"}, crashUsers...) {
+		reply, err := w.f.raw(subjects.HelloSubject(subjects.NamespaceMessaging), user, nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		joined := slices.Contains(strings.Split(reply.Header.Get(subjects.HeaderJoin), ","), "conversation."+conv)
+		if joined != slices.Contains(want, user) {
+			w.t.Errorf("hello joins %s: %v", user, joined)
+		}
+	}
+}
