@@ -121,7 +121,7 @@ func parseAttachments(b []byte, limit int) (n int, rest []byte, e Error) {
 }
 
 // parseNamespace takes the name up to the comma or the end, as it is: a query in it is part of the name.
-func parseNamespace(b []byte, known []string) (name string, rest []byte, e Error) {
+func parseNamespace(b []byte, names []string) (name string, rest []byte, e Error) {
 	if len(b) == 0 || b[0] != '/' {
 		return "/", b, 0
 	}
@@ -129,15 +129,20 @@ func parseNamespace(b []byte, known []string) (name string, rest []byte, e Error
 	if len(raw) == 1 {
 		return "/", rest, 0
 	}
-	for _, name := range known {
-		if string(raw) == name {
-			return name, rest, 0
-		}
-	}
 	if !utf8.Valid(raw) {
 		return "", nil, ErrNamespace
 	}
-	return string(raw), rest, 0
+	return known(raw, names), rest, 0
+}
+
+// known spares the copy of a name that is in the list.
+func known(raw []byte, names []string) string {
+	for _, name := range names {
+		if string(raw) == name {
+			return name
+		}
+	}
+	return string(raw)
 }
 
 // parseAckID refuses leading zeros, so that the id can be echoed exactly as it came.

@@ -339,7 +339,7 @@ func TestEvent(t *testing.T) {
 
 func TestErrorsAreNamed(t *testing.T) {
 	seen := map[string]bool{}
-	for e := ErrEmptyPacket; e <= ErrTooLarge; e++ {
+	for e := ErrEmptyPacket; e <= ErrTrailing; e++ {
 		if e.Reason() == "" || e.Reason() == "unknown" || seen[e.Reason()] || !strings.HasPrefix(e.Error(), "sio: ") {
 			t.Errorf("error %d has reason %q and text %q", e, e.Reason(), e.Error())
 		}

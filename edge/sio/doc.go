@@ -7,9 +7,12 @@
 //     nothing is ever guessed. Everything that protocol revision 5 calls malformed is refused, and so is
 //     text that is not UTF-8: relayed to a room, it would make every browser there close its connection.
 //   - Bounded memory. Decoding an input of n bytes allocates at most 2n bytes, and up to 128 for each
-//     message of it that belongs to a binary packet, whatever the input announces. JSON is checked without being built, nesting without recursion, and
-//     attachments are stored as they arrive, not as they are counted in the header.
+//     message of it that belongs to a binary packet, whatever the input announces. JSON is checked without
+//     being built, nesting without recursion, and attachments are stored as they arrive, not as they are
+//     counted in the header. MessagePack allocates its JSON and nothing else: at most 6n, and never more
+//     than Limits.MaxBytes ([DecodeMsgpack] has the details).
 //   - No allocation for what is frequent: a plain event that arrives, an event appended to a buffer with room.
+//     MessagePack that arrives takes one allocation, as long as its JSON.
 //
 // What it does not: it does not interpret payloads, does not know which namespaces exist or are joined, and
 // does not tell server from client; who may send which packet type is for the caller to say.
@@ -26,10 +29,10 @@
 //	3/ns,7[…]         ACK
 //	52-/ns,["name",{"_placeholder":true,"num":0},…]   BINARY_EVENT, then two binary messages
 //
-// # A second parser
+// # Two forms
 //
 // [Packet] is what a packet means, independent of how it was written: Data is raw JSON whatever travelled.
-// A MessagePack parser is a second file with a decoder of the same two methods as [Decoder] and a twin of
-// [AppendPacket]; it transcodes at this border, so that nothing behind it changes. The interface over both
-// comes with it.
+// Clients with socket.io-msgpack-parser write each packet as one binary message. msgpack.go transcodes it to
+// JSON, msgpack_encode.go back, at this border, so that nothing behind it changes: [DecodeMsgpack] and
+// [AppendMsgpack] are the twins of [Decoder] and [AppendPacket], and [Form] chooses between the encoders.
 package sio

@@ -40,7 +40,10 @@ func AppendConnect(dst []byte, nsp string, payload []byte) []byte {
 // AppendConnectSID writes a server's answer to CONNECT. pid is for connection state recovery; without it
 // the answer has the single key sid, which also tells the client that there is no recovery.
 func AppendConnectSID(dst []byte, nsp, sid, pid string) []byte {
-	dst = appendHead(dst, Connect, 0, nsp)
+	return appendSID(appendHead(dst, Connect, 0, nsp), sid, pid)
+}
+
+func appendSID(dst []byte, sid, pid string) []byte {
 	dst = AppendJSONString(append(dst, `{"sid":`...), sid)
 	if pid != "" {
 		dst = AppendJSONString(append(dst, `,"pid":`...), pid)
@@ -50,7 +53,10 @@ func AppendConnectSID(dst []byte, nsp, sid, pid string) []byte {
 
 // AppendConnectError writes the refusal of a CONNECT. data is JSON for the client's error.data, or empty.
 func AppendConnectError(dst []byte, nsp, message string, data []byte) []byte {
-	dst = appendHead(dst, ConnectError, 0, nsp)
+	return appendRefusal(appendHead(dst, ConnectError, 0, nsp), message, data)
+}
+
+func appendRefusal(dst []byte, message string, data []byte) []byte {
 	dst = AppendJSONString(append(dst, `{"message":`...), message)
 	if len(data) > 0 {
 		dst = append(append(dst, `,"data":`...), data...)

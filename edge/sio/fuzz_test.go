@@ -2,6 +2,7 @@ package sio
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -140,6 +141,72 @@ func FuzzEncodeEvent(f *testing.F) {
 		}
 		if string(raw) != string(trimSpace([]byte(payload))) {
 			t.Errorf("payload %q became %q", payload, raw)
+		}
+	})
+}
+
+// FuzzMsgpack decodes messages. Nothing may panic or allocate beyond the promise, and what was accepted is a
+// packet that both forms can carry and that means the same in both.
+func FuzzMsgpack(f *testing.F) {
+	for _, g := range goldenPackets(f) {
+		f.Add(unhexed(f, g.Msgpack))
+	}
+	for _, value := range []string{
+		"c1", "dd7fffffff", "df7fffffff", "dbffffffff00", "c6ffffffff", "c9ffffffff00", "81c0c0", "81a0d40000", "d70080000000", placeholder7,
+		"92c400" + placeholder7, "cb7ff0000000000000", "cf8000000000000001", strings.Repeat("91", 127) + "c400", "a2c328", "a3eda080",
+	} {
+		f.Add(unhexed(f, asEvent(value)))
+	}
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		assertMsgpackMemory(t, msg)
+		p, err := DecodeMsgpack(msg, Limits{})
+		if err != nil {
+			requireError(t, err)
+			return
+		}
+		roundTrip(t, p)
+		if len(p.Attachments) > 0 {
+			return
+		}
+		again, err := DecodeMsgpack(AppendMsgpack(nil, p), Limits{MaxBytes: 3 << 20, MaxDepth: hardDepth})
+		if err != nil || !sameJSON(t, again.Data, p.Data) {
+			t.Fatalf("%s became %s, %v", p.Data, again.Data, err)
+		}
+		again.Data, p.Data = nil, nil
+		if !equalPackets(again, p) {
+			t.Errorf("%+v became %+v", p, again)
+		}
+	})
+}
+
+// FuzzTranscode turns JSON into MessagePack and back: it must mean the same.
+func FuzzTranscode(f *testing.F) {
+	for _, g := range goldenPackets(f) {
+		if _, args, ok := strings.Cut(g.JSON, "["); ok {
+			f.Add([]byte("[" + args))
+		}
+	}
+	for _, s := range []string{`1e400`, `-0.0`, `9007199254740993`, `1e15`, `1.5`, `[[[[[[[[[[[]]]]]]]]]]]`, `"\ud800\udc00\ud800"`, `{"\u0000":{"":[]}}`, ` [ 1 , 2 ] `} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		const around = 32 // what the packet has beside the payload
+		ack := MessagePack.AppendAck(nil, "/", 1, value)
+		if 2*len(ack) > 5*len(value)+2*around {
+			t.Errorf("%d bytes of JSON became %d", len(value), len(ack))
+		}
+		p, err := DecodeMsgpack(ack, Limits{MaxBytes: 8 << 20, MaxDepth: hardDepth})
+		if err != nil {
+			t.Fatalf("%q: %v", value, err)
+		}
+		var want any
+		if check(value, hardDepth-1, 0) != 0 {
+			value = []byte("null")
+		} else if json.Unmarshal(value, &want) != nil {
+			return // a number that Go cannot hold
+		}
+		if got, _, _ := p.Args().Next(); !sameJSON(t, got, value) {
+			t.Errorf("%q became %q", value, got)
 		}
 	})
 }

@@ -54,7 +54,6 @@ func Field(obj []byte, key string) (raw []byte, ok bool) {
 
 // AppendJSONString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func AppendJSONString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {
@@ -68,21 +67,55 @@ func AppendJSONString(dst []byte, s string) []byte {
 			i += size
 			continue
 		}
-		if c < ' ' || c == '"' || c == '\\' {
-			dst = append(dst, s[start:i]...)
-			switch c {
-			case '"', '\\':
-				dst = append(dst, '\\', c)
-			case '\n':
-				dst = append(dst, '\\', 'n')
-			default:
-				dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-			}
+		if escaped(c) {
+			dst = appendEscape(append(dst, s[start:i]...), c)
 			start = i + 1
 		}
 		i++
 	}
 	return append(append(dst, s[start:]...), '"')
+}
+
+// appendQuoted appends UTF-8 as a JSON string.
+func appendQuoted(dst, s []byte) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i, c := range s {
+		if escaped(c) {
+			dst = appendEscape(append(dst, s[start:i]...), c)
+			start = i + 1
+		}
+	}
+	return append(append(dst, s[start:]...), '"')
+}
+
+// quotedLen is how much appendQuoted appends.
+func quotedLen(s []byte) int {
+	n := len(s) + 2
+	for _, c := range s {
+		switch {
+		case !escaped(c):
+		case c < ' ' && c != '\n':
+			n += 5
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// escaped tells which characters may not stand in a JSON string as they are.
+func escaped(c byte) bool { return c < ' ' || c == '"' || c == '\\' }
+
+func appendEscape(dst []byte, c byte) []byte {
+	const hex = "0123456789abcdef"
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	}
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
 // unquote returns what a valid JSON string spells. Half a surrogate pair becomes U+FFFD.

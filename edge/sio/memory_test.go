@@ -98,6 +98,56 @@ func decodeBody(body []byte) {
 	}
 }
 
+// TestMsgpackMemory feeds what is long as JSON and short as MessagePack, and what announces much.
+func TestMsgpackMemory(t *testing.T) {
+	many := func(head, one string, n int) string { return asEvent(head + strings.Repeat(one, n)) }
+	tests := map[string]string{
+		"false":                  many("dd00010000", "c2", 1<<16),
+		"false beyond the limit": many("dd00100000", "c2", 1<<20-30),
+		"control characters":     many("db00010000", "01", 1<<16),
+		"float64":                many("dd00010000", "cbffefffffffffffff", 1<<16),
+		"float32":                many("dd00010000", "ca80800001", 1<<15) + strings.Repeat("ca80800001", 1<<15),
+		"dates":                  many("dd00004000", "d700ffe14e6ec7cdf000", 1<<14),
+		"empty keys":             many("df00010000", "a0c2", 1<<16),
+		"undefined":              many("df00010000", "a0d40000", 1<<16),
+		"attachments":            many("9a", "c400", 10),
+		"too many attachments":   many("dc4000", "c400", 1<<14),
+		"large attachments":      many("93", "c60000ffff"+strings.Repeat("00", 0xffff), 3),
+		"a huge array":           asEvent("ddffffffff"),
+		"a huge map":             asEvent("dfffffffff"),
+		"a huge string":          asEvent("dbffffffff"),
+		"huge arrays in arrays":  many("", "dd00001000", 1000),
+		"deep":                   many("", "91", 1_000_000),
+		"a long namespace":       "83 a474797065 00 a36e7370 db000f0000 2f" + strings.Repeat("61", 0xeffff) + "a464617461 80",
+		"the same, malformed":    "83 a474797065 00 a36e7370 db000f0000 2f" + strings.Repeat("61", 0xeffff) + "a464617461 c1",
+		"ignored keys":           "83 a474797065 01 a36e7370 a12f a178 dd00010000" + strings.Repeat("c2", 1<<16),
+	}
+	for name, message := range tests {
+		t.Run(name, func(t *testing.T) { assertMsgpackMemory(t, unhexed(t, message)) })
+	}
+}
+
+// assertMsgpackMemory holds decoding to the promise of DecodeMsgpack, and the allocator's rounding.
+func assertMsgpackMemory(t *testing.T, msg []byte) {
+	t.Helper()
+	l := Limits{}.withDefaults()
+	p, err := DecodeMsgpack(msg, Limits{})
+	if len(p.Data) > min(6*len(msg)+40*len(p.Attachments), l.MaxBytes) || cap(p.Data) != len(p.Data) {
+		t.Errorf("%d bytes became %d of JSON in room for %d", len(msg), len(p.Data), cap(p.Data))
+	}
+	promise := len(p.Data) + 24*len(p.Attachments) + len(p.Namespace)
+	if e, ok := err.(Error); ok && e < ErrPacketMap && e != ErrTooLarge { //nolint:errorlint // the contract is this very type
+		promise = min(6*len(msg)+1000, l.MaxBytes) // refused for what it says, perhaps after the second walk
+	}
+	limit := uint64(promise + promise/8 + 128)
+	if promise > 32<<10 {
+		limit += 8 << 10
+	}
+	if got := allocated(limit, func() { _, _ = DecodeMsgpack(msg, Limits{}) }); got > limit {
+		t.Errorf("decoding %d bytes (%v) allocated %d bytes, promised are %d", len(msg), err, got, promise)
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	l := Limits{Namespaces: []string{"/events", "/messaging"}}
 	event := []byte(`2/messaging,12["message:send",{"conversationId":"c1","content":"hello é","tags":["a","b"]}]`)
@@ -107,6 +157,8 @@ func TestNoAllocations(t *testing.T) {
 	buffer := make([]byte, 0, 512)
 	var d Decoder
 	var p Packet
+	packed := unhexed(t, asEvent("81 a161 cb3ff8000000000000"))
+	packedCut := packed[:len(packed)-1]
 	ack, cut := []byte(`37[1]`), []byte(`2["x",`)
 	tests := map[string]func(){
 		"decode an event of a known namespace": func() { p, _, _ = d.Text(event, l) },
@@ -121,11 +173,14 @@ func TestNoAllocations(t *testing.T) {
 				t.Error("wrong count")
 			}
 		},
-		"field":        func() { Field(payload, "fileName") },
-		"valid":        func() { ValidJSON(payload, 0) },
-		"append event": func() { buffer = AppendEvent(buffer[:0], "/events", "document:uploaded", payload) },
-		"append ack":   func() { buffer = AppendAck(buffer[:0], "/events", 7, payload) },
-		"append args":  func() { buffer = AppendArgs(buffer[:0], p.Args()) },
+		"refuse MessagePack":       func() { _, _ = DecodeMsgpack(packedCut, l) },
+		"append MessagePack event": func() { buffer = MessagePack.AppendEvent(buffer[:0], "/events", "document:uploaded", payload) },
+		"append MessagePack ack":   func() { buffer = MessagePack.AppendAck(buffer[:0], "/events", 7, payload) },
+		"field":                    func() { Field(payload, "fileName") },
+		"valid":                    func() { ValidJSON(payload, 0) },
+		"append event":             func() { buffer = AppendEvent(buffer[:0], "/events", "document:uploaded", payload) },
+		"append ack":               func() { buffer = AppendAck(buffer[:0], "/events", 7, payload) },
+		"append args":              func() { buffer = AppendArgs(buffer[:0], p.Args()) },
 		"payload": func() {
 			r := NewPayloadReader(body)
 			for _, ok, _ := r.Next(); ok; _, ok, _ = r.Next() {
@@ -139,6 +194,11 @@ func TestNoAllocations(t *testing.T) {
 			}
 		})
 	}
+	t.Run("decode MessagePack: its JSON alone", func(t *testing.T) {
+		if n := testing.AllocsPerRun(100, func() { p, _ = DecodeMsgpack(packed, l) }); n != 1 {
+			t.Errorf("%v allocations", n)
+		}
+	})
 }
 
 func BenchmarkDecodeEvent(b *testing.B) {
@@ -161,5 +221,28 @@ func BenchmarkAppendEvent(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buffer = AppendEvent(buffer[:0], "/events", "document:uploaded", payload)
+	}
+}
+
+func BenchmarkDecodeMsgpack(b *testing.B) {
+	event := []byte(`["message:send",{"conversationId":"c1","content":"` + strings.Repeat("hello ", 20) + `","tags":["a","b"]}]`)
+	msg := AppendMsgpack(nil, Packet{Type: Event, Namespace: "/messaging", HasID: true, ID: 12, Data: event})
+	l := Limits{Namespaces: []string{"/messaging"}}
+	b.SetBytes(int64(len(msg)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := DecodeMsgpack(msg, l); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendMsgpackEvent(b *testing.B) {
+	payload := []byte(`{"documentId":"d1","fileName":"` + strings.Repeat("brief", 30) + `.pdf"}`)
+	buffer := make([]byte, 0, 512)
+	b.SetBytes(int64(len(payload)))
+	b.ReportAllocs()
+	for b.Loop() {
+		buffer = MessagePack.AppendEvent(buffer[:0], "/events", "document:uploaded", payload)
 	}
 }
