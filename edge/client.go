@@ -21,6 +21,10 @@ type client struct {
 	address string // without the port
 	device  device
 
+	// Static after the first message, see wire.go.
+	form  sio.Form
+	heard bool
+
 	// Owned by the session's callbacks.
 	decoder sio.Decoder
 
@@ -54,11 +58,7 @@ func (g gateway) Open(session *engine.Session, r *engine.Request) {
 // Message decodes one Engine.IO message and acts on the packet that it completes.
 func (g gateway) Message(session *engine.Session, data []byte, binary bool) {
 	c, _ := session.App.(*client)
-	decode := c.decoder.Text
-	if binary {
-		decode = c.decoder.Binary
-	}
-	packet, complete, err := decode(data, g.s.packetLimits)
+	packet, complete, err := c.decode(data, binary)
 	if err != nil {
 		// The reference closes the connection on undecodable input, without a reply.
 		c.drop(malformed(err), engine.ReasonParseError)

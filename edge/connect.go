@@ -105,7 +105,8 @@ func (k *socket) ownRooms() []string {
 
 // accept answers the CONNECT.
 func (k *socket) accept() {
-	k.send(sio.AppendConnectSID(nil, k.ns.String(), k.id.String(), k.pid))
+	c := k.client
+	c.send(c.form.AppendConnectSID(nil, k.ns.String(), k.id.String(), k.pid))
 }
 
 // roomAll is the room of everybody in a namespace; it ends at the firm's NATS account (design 2).
@@ -114,14 +115,14 @@ const roomAll = "all.all"
 // refuseNamespace answers exactly as the reference does, without data.
 func (c *client) refuseNamespace(name string) {
 	c.server.metrics.refused(reasonUnknownNamespace)
-	c.session.Send(engine.Text(sio.AppendConnectError(nil, name, "Invalid namespace", nil)))
+	c.send(c.form.AppendConnectError(nil, name, "Invalid namespace", nil))
 	c.countRefused()
 }
 
 func (c *client) refuseConnect(n ns, r *refusal) {
 	c.end(n)
 	c.server.metrics.refused(r.reason())
-	c.session.Send(engine.Text(sio.AppendConnectError(nil, n.String(), r.message, r.connectData())))
+	c.send(c.form.AppendConnectError(nil, n.String(), r.message, r.connectData()))
 	c.countRefused()
 }
 
@@ -165,7 +166,8 @@ func (k *socket) announce(now time.Time, g *greeted) {
 	if k.ns == nsEvents || k.ns.alias() {
 		e.Message = "Connected to LexiFlow realtime"
 	}
-	k.send(sio.AppendEvent(nil, k.ns.String(), "connected", mustJSON(e), offsetOf(position)))
+	c := k.client
+	c.send(c.form.AppendEvent(nil, k.ns.String(), "connected", mustJSON(e), offsetOf(position)))
 }
 
 // caller is the identity that services see; it comes from the token and this socket alone.

@@ -25,12 +25,14 @@
 //	                      fanout.go   subject → namespaces, room, event; payload completed and encoded once
 //	                      hub.go      room → members
 //	                      socket.go   one namespace connection: what it has, what it may
+//	                      wire.go     JSON or MessagePack, as each client speaks
 //	                      engine      bounded queue, one writev for what waits
 //
 // # Up: from a browser to the bus
 //
 //	engine      whole messages, in order, one callback at a time per connection
-//	client.go   one connection: decoder, its namespaces
+//	wire.go     JSON or MessagePack: the client's first message decides, nothing behind it can tell
+//	client.go   one connection and its namespaces
 //	connect.go  CONNECT: token, limits, then hello.go asks the services
 //	inbound.go  EVENT: rate, name, namespace; then rooms.go (what the edge itself answers)
 //	            or commands.go (everything else: cmd.<event>, whose reply is the ack)

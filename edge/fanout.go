@@ -70,7 +70,8 @@ func (s *Server) deliver(d *delivery, scratch []ns) {
 // accessChanged carries whole access lists, which only services and edges may read (design 3, Access).
 const accessChanged = "access:changed"
 
-// message is one event while it is sent: its payload is completed once and framed once per namespace.
+// message is one event while it is sent: its payload is completed once and framed once per namespace and
+// form that one of its receivers reads.
 type message struct {
 	d       *delivery
 	room    string
@@ -86,13 +87,7 @@ func (m *message) send(s *Server, n ns, members []*socket) {
 	if m.body == nil && !m.complete(s.limits.MaxPayload) {
 		return
 	}
-	frame := m.frame(n)
-	switch m.d.class {
-	case subjects.State:
-		frame = frame.As(engine.Gauge, gaugeKey(n, m.room, m.event))
-	case subjects.Live:
-		frame = frame.As(engine.Passing, 0)
-	}
+	var frames [sio.Forms]*engine.Frame
 	for _, k := range members {
 		if m.d.seq != 0 {
 			if m.d.seq <= k.delivered {
@@ -103,19 +98,31 @@ func (m *message) send(s *Server, n ns, members []*socket) {
 		if m.d.except != "" && k.excepted(m.d.except) {
 			continue
 		}
-		if k.client.session.Send(frame) {
+		form := k.client.form
+		if frames[form] == nil {
+			frames[form] = m.frame(n, form)
+		}
+		if k.client.session.Send(frames[form]) {
 			m.sent++
 		}
 	}
 }
 
-// frame encodes the event for one namespace. What is in the log carries its sequence as a last
-// argument, which the client gives back as its offset (socketio-protocol 11).
-func (m *message) frame(n ns) *engine.Frame {
-	if m.d.seq == 0 {
-		return engine.Text(sio.AppendEvent(nil, n.String(), m.event, m.body))
+// frame encodes the event for the receivers of one namespace and form. What is in the log carries its
+// sequence as a last argument, which the client gives back as its offset (socketio-protocol 11).
+func (m *message) frame(n ns, form sio.Form) *engine.Frame {
+	args := [][]byte{m.body}
+	if m.d.seq != 0 {
+		args = append(args, offsetOf(m.d.seq))
 	}
-	return engine.Text(sio.AppendEvent(nil, n.String(), m.event, m.body, offsetOf(m.d.seq)))
+	f := frame(form, form.AppendEvent(nil, n.String(), m.event, args...))
+	switch m.d.class {
+	case subjects.State:
+		return f.As(engine.Gauge, gaugeKey(n, m.room, m.event))
+	case subjects.Live:
+		return f.As(engine.Passing, 0)
+	}
+	return f
 }
 
 // complete checks the payload and adds what contract 1.1 adds: timestamp, and caseId in case rooms,

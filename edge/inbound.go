@@ -25,7 +25,8 @@ type incoming struct {
 // ack answers the event, if the client asked for an answer.
 func (in *incoming) ack(value json.RawMessage) {
 	if in.wantsAck {
-		in.from.send(sio.AppendAck(nil, in.from.ns.String(), in.ackID, value))
+		c := in.from.client
+		c.send(c.form.AppendAck(nil, in.from.ns.String(), in.ackID, value))
 	}
 }
 

@@ -177,7 +177,7 @@ func (r *resumption) frame(d *delivery) *engine.Frame {
 	if !m.complete(r.c.server.limits.MaxPayload) {
 		return nil // its dead letter was made when it came
 	}
-	return m.frame(r.n)
+	return m.frame(r.n, r.c.form)
 }
 
 // sendPaced sends what is too much for the seam in portions, each when the one before it is on its way,

@@ -10,9 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"github.com/lexiflow/realtime/edge/engine"
-	"github.com/lexiflow/realtime/edge/sio"
 )
 
 // socket is one namespace connection of one client: its own id, its rooms, its acks. Its methods may
@@ -84,13 +81,10 @@ func newSocketID() (id socketID) {
 
 func (id socketID) String() string { return string(id[:]) }
 
-// send queues a packet for this socket alone.
-func (k *socket) send(packet []byte) { k.client.session.Send(engine.Text(packet)) }
-
 // emit sends an event to this socket alone. data is a JSON object: a string would become the client's
 // recovery offset (contract 8, B18).
 func (k *socket) emit(event string, data json.RawMessage) {
-	k.send(sio.AppendEvent(nil, k.ns.String(), event, data))
+	k.client.send(k.client.form.AppendEvent(nil, k.ns.String(), event, data))
 }
 
 // join enters a room once and reports whether it did: not when the socket is in it already, or gone.
