@@ -76,18 +76,19 @@ type news struct {
 }
 
 // announce publishes what of a book's feed is not announced yet: the newest activity, which says how
-// many others it stands for.
-func (s *Service) announce(ctx context.Context, key string) {
+// many others it stands for. It reports how far the log has taken it.
+func (s *Service) announce(ctx context.Context, key string) (upTo uint64, ok bool) {
 	n, ok := s.due(key)
 	if !ok {
-		return
+		return 0, false
 	}
 	if n.kind == subjects.KindCase && n.feed.ToldAll < n.feed.N && !s.announceEvery(ctx, n) {
-		return
+		return 0, false
 	}
-	if n.feed.Told < n.feed.N {
-		s.announceRoom(ctx, n)
+	if n.feed.Told < n.feed.N && !s.announceRoom(ctx, n) {
+		return 0, false
 	}
+	return n.feed.N, true
 }
 
 func (s *Service) due(key string) (n news, ok bool) {
@@ -145,8 +146,8 @@ func (s *Service) announceEvery(ctx context.Context, n news) bool {
 	})
 }
 
-// announceRoom tells the room of the case or team.
-func (s *Service) announceRoom(ctx context.Context, n news) {
+// announceRoom tells the room of the case or team. It reports whether that is done.
+func (s *Service) announceRoom(ctx context.Context, n news) bool {
 	own, err := subjects.DashboardActivity.Subject(n.id)
 	what := typeActivity
 	if n.kind == subjects.KindTeam {
@@ -155,13 +156,13 @@ func (s *Service) announceRoom(ctx context.Context, n news) {
 	}
 	if err != nil {
 		s.failed("announce", err)
-		return
+		return false
 	}
 	walls := n.walls.room
 	if len(walls) > maxExcept && n.kind == subjects.KindCase {
 		walls = "" // the edge takes out of a case's room who is denied
 	}
-	s.publish(ctx, announcement{
+	return s.publish(ctx, announcement{
 		what: what, subject: own, last: n.feed.ToldAt, folded: n.folded,
 		send: func(options ...subjects.PublishOption) error {
 			options = append(options,

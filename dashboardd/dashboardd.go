@@ -136,12 +136,13 @@ type Service struct {
 	viewers *viewers
 	lease   *lease
 
+	// Owned by the pusher.
+	alertsAgain time.Time
+
 	mu sync.RWMutex
 	// Guarded by mu.
 	tally    *tally // nil until a snapshot was read
 	follower int    // the session that may fold; others are late
-
-	alertsAgain time.Time // owned by the pusher
 
 	readyMu  sync.Mutex
 	notReady error // guarded by readyMu

@@ -157,12 +157,18 @@ type heard struct {
 	data    map[string]any
 }
 
+// nobody asks like a socket and hears nothing but replies.
+func (b *bus) nobody(user, scope string) *client {
+	c := &client{b: b, rooms: map[string]bool{"all.all": true, "user." + user: true}}
+	c.caller = subjects.Caller{User: user, Socket: "sid-" + user + fmt.Sprint(time.Now().UnixNano()), Edge: "e1", Scope: scope}
+	return c
+}
+
 // client listens like a socket of an edge: to the rooms that replies join it to, less Lex-Except. It
 // reads lex. events from the stream; a publish that the log refused is heard by core subscribers too.
 func (b *bus) client(user, scope string) *client {
 	b.t.Helper()
-	c := &client{b: b, rooms: map[string]bool{"all.all": true, "user." + user: true}}
-	c.caller = subjects.Caller{User: user, Socket: "sid-" + user + fmt.Sprint(time.Now().UnixNano()), Edge: "e1", Scope: scope}
+	c := b.nobody(user, scope)
 	sub, err := b.nc.Subscribe(subjects.AllState, func(m *nats.Msg) { c.hear(m.Subject, m.Header, m.Data) })
 	if err != nil {
 		b.t.Fatal(err)

@@ -25,8 +25,18 @@ type pusher struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	sent map[push][]byte // the gauges as they were pushed last, without their timestamps
+	sent      map[push][]byte      // the gauges as they were pushed last, without their timestamps
+	announced map[string]announced // what the log has taken and the fold has not read back yet, by book
 }
+
+// announced is how far a feed was announced, and when.
+type announced struct {
+	n  uint64
+	at time.Time
+}
+
+// readBack is how long an announcement is given to come back from the log before it is tried again.
+const readBack = 2 * time.Second
 
 // touch says that a socket was just answered. What was pushed between the answer's state and the
 // socket's joining is lost on it, so it is pushed again.
@@ -50,7 +60,7 @@ const touchSubject = subjects.ControlPrefix + "dashboard.touch"
 const slowly = time.Minute
 
 func newPusher(s *Service) *pusher {
-	return &pusher{s: s, queue: newCoalescer(s.options.Interval), sent: make(map[push][]byte)}
+	return &pusher{s: s, queue: newCoalescer(s.options.Interval), sent: make(map[push][]byte), announced: make(map[string]announced)}
 }
 
 // touched tells the pushing replica.
@@ -132,13 +142,14 @@ func (p *pusher) gather(now time.Time) {
 		return
 	}
 	changed := t.drain()
-	readers := make(map[string]struct{})
+	readers, cases := make(map[string]struct{}), false
 	for key := range changed.books {
 		b := t.books[key]
 		switch b.kind {
 		case subjects.KindCase:
 			p.queue.mark(push{typeCaseStats, key}, now)
 			p.s.viewers.of(readers, b.id, b.Access.Allow)
+			cases = true
 			if b.Team != "" {
 				p.queue.mark(push{typeMetrics, scopeTeam + b.Team}, now)
 			}
@@ -148,6 +159,9 @@ func (p *pusher) gather(now time.Time) {
 			p.s.viewers.of(readers, "", []string{b.id})
 		}
 		p.queue.mark(push{typeMetrics, scopeFirm}, now)
+	}
+	if cases {
+		p.s.viewers.ofAll(readers)
 	}
 	for user := range changed.users {
 		p.s.viewers.of(readers, "", []string{user})
@@ -166,10 +180,20 @@ func (p *pusher) gather(now time.Time) {
 }
 
 func (p *pusher) markUntold(t *tally, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, a := range p.announced {
+		if _, waits := t.untold[key]; !waits || now.Sub(a.at) > readBack {
+			delete(p.announced, key)
+		}
+	}
 	for key := range t.untold {
-		if t.books[key].kind == subjects.KindTeam {
+		b := t.books[key]
+		switch {
+		case p.announced[key].n >= b.Feed.N: // it is on its way back
+		case b.kind == subjects.KindTeam:
 			p.queue.mark(push{typeTeamActivity, key}, now)
-		} else {
+		default:
 			p.queue.mark(push{typeActivity, key}, now)
 		}
 	}
@@ -238,7 +262,11 @@ func (p *pusher) send(ctx context.Context, ready []push) {
 			slots <- struct{}{}
 			done.Go(func() {
 				defer func() { <-slots }()
-				p.s.announce(ctx, what.about)
+				if n, ok := p.s.announce(ctx, what.about); ok {
+					p.mu.Lock()
+					p.announced[what.about] = announced{n, time.Now()}
+					p.mu.Unlock()
+				}
 			})
 		}
 	}

@@ -1,6 +1,7 @@
 package dashboardd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/prometheus/client_golang/prometheus"
@@ -534,9 +536,76 @@ func counter(t *testing.T, r *prometheus.Registry, name string) (sum float64) {
 	return sum
 }
 
-func TestStartsBeforeTheStreamsAndOutlivesTheBus(t *testing.T) {
+// NATS goes and comes back on the same data; what is published then is folded as if nothing had been.
+func TestOutlivesTheBus(t *testing.T) {
 	dir := t.TempDir()
-	b := startBus(t, natsd.Options{DataDir: dir}, nil)
+	srv, err := natsd.Start(t.Context(), natsd.Options{DataDir: dir, Listen: "127.0.0.1:0", Logger: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func() *nats.Conn {
+		nc, err := nats.Connect(srv.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	b := &bus{t: t, nc: dial()}
+	if b.js, err = jetstream.New(b.nc); err != nil {
+		t.Fatal(err)
+	}
+	b.pub = subjects.NewPublisher(b.nc, b.js)
+	if err := subjects.EnsureStreams(t.Context(), b.js, subjects.StreamOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o := quick()
+	o.Logger = silent
+	s, err := New(dial(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	for range 3 {
+		b.eventually("ready", func() error { return s.Ready() })
+		b.publish("case 7 document:uploaded", `{}`)
+		address := srv.Addr().String()
+		srv.Close()
+		b.eventually("it says so", func() error {
+			if err := s.Ready(); err == nil {
+				return errors.New("ready")
+			}
+			return nil
+		})
+		if srv, err = natsd.Start(t.Context(), natsd.Options{DataDir: dir, Listen: address, Logger: silent}); err != nil {
+			t.Fatal(err)
+		}
+		b.eventually("connected", func() error { return b.nc.FlushTimeout(time.Second) })
+	}
+	b.eventually("all is counted and told once", func() error {
+		boss := b.nobody("boss", "dashboard:firm")
+		if _, err := boss.ask(cmdRefresh, ""); err != nil {
+			return err
+		}
+		if m := boss.events("dashboard:metrics"); len(m) != 1 || m[0].data["recentActivity"] != 3.0 {
+			return fmt.Errorf("shown %v", m)
+		}
+		if n := coverage(t, b)["case.7"]; n != 3 {
+			return fmt.Errorf("told %d", n)
+		}
+		return nil
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	srv.Close()
+}
+
+func TestStartsBeforeTheStreams(t *testing.T) {
+	b := startBus(t, natsd.Options{}, nil)
 	if err := b.js.DeleteStream(t.Context(), "KV_DASHBOARD"); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 // It is not safe for concurrent use.
 type tally struct {
 	// The state.
-	Seq    uint64 // of the last event folded, or known not to concern the fold
+	Seq    uint64 // of the last event folded
 	At     int64  // time of the last event in ms; never goes back
 	books  map[string]*book
 	scopes map[string]*figures // by scope: "firm", "team:t1", "user:u1"
@@ -130,7 +130,7 @@ func (t *tally) apply(e event) error {
 		return nil // gauges of others
 	case e.Kind == subjects.KindCase && e.Name == accessName:
 		return t.applyAccess(e)
-	case e.Kind == subjects.KindCase, e.Kind == subjects.KindTeam, e.Kind == subjects.KindUser:
+	case e.Kind == subjects.KindCase, e.Kind == subjects.KindTeam, e.Kind == subjects.KindUser && strings.HasPrefix(e.Name, "task:"):
 		return t.applyBook(e)
 	case e.Kind == subjects.KindMetric:
 		return t.applyFigure(e)
@@ -287,8 +287,8 @@ func (d deadline) counts() bool { return d.Due != 0 && !d.Missed }
 
 // count puts an event into the windows.
 func (t *tally) count(b *book, at int64) {
-	b.Recent.add(at, 1)
-	t.aggregateOf(b).Recent.add(at, 1)
+	b.Recent.add(at)
+	t.aggregateOf(b).Recent.add(at)
 }
 
 func (t *tally) aggregateOf(b *book) *aggregate {

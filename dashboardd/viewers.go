@@ -164,12 +164,15 @@ func (v *viewers) of(set map[string]struct{}, caseID string, users []string) {
 			set[hash] = struct{}{}
 		}
 	}
-	if caseID == "" {
-		return
-	}
 	for hash := range v.byCase[caseID] {
 		set[hash] = struct{}{}
 	}
+}
+
+// ofAll adds the viewers of all cases to a set.
+func (v *viewers) ofAll(set map[string]struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for hash := range v.all {
 		set[hash] = struct{}{}
 	}

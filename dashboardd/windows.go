@@ -25,19 +25,19 @@ type window []minute
 // minute is the minutes since 1970, and how many events fell into it.
 type minute [2]int64
 
-// add counts n events at a time that is not before any earlier one, and forgets what no window can
+// add counts an event at a time that is not before any earlier one, and forgets what no window can
 // reach any more.
-func (w *window) add(at, n int64) {
+func (w *window) add(at int64) {
 	m := at / minuteMillis
 	if last := len(*w) - 1; last >= 0 && (*w)[last][0] == m {
-		(*w)[last][1] += n
+		(*w)[last][1]++
 		return
 	}
 	old := 0
 	for old < len(*w) && (*w)[old][0] < m-recentMinutes {
 		old++
 	}
-	*w = append(slices.Delete(*w, 0, old), minute{m, n})
+	*w = append(slices.Delete(*w, 0, old), minute{m, 1})
 }
 
 // count returns how many events the 24 hours before now hold.
