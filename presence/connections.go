@@ -26,7 +26,7 @@ type edge struct {
 
 	asking bool                 // the whole has been asked for
 	later  []subjects.ConnBatch // and this came meanwhile
-	asked  time.Time            // when it was answered last
+	asked  time.Time            // when it was answered last; zero: ask again
 
 	lease   uint64 // revision of its lease
 	probing bool   // it is being asked whether it lives
@@ -178,7 +178,7 @@ func (s *Service) ask(e *edge) {
 		now := time.Now()
 		if err != nil {
 			s.log.Warn("an edge does not say who is connected to it", "edge", e.name, "error", err)
-			e.later = nil // leases.go asks again while there is a lease
+			e.later, e.asked = nil, time.Time{} // leases.go asks again while there is a lease
 			return
 		}
 		s.whole(e, whole, now)
@@ -264,16 +264,15 @@ func (s *Service) marks(u *user) map[string]mark {
 }
 
 // resolved reports whether it is known of every edge that the user's record counts on whether its sockets
-// are there.
+// are there. It does not matter where there are as many sockets as the record counts without it.
 func (s *Service) resolved(u *user) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	known := true
 	for name := range u.state.record.counted.Marks {
-		if s.edge(name).standing == unheard { // leases.go takes care of an edge that it has not known
-			return false
-		}
+		known = s.edge(name).standing != unheard && known // leases.go takes care of an edge that is new here
 	}
-	return true
+	return known || int64(len(u.state.sockets)) >= u.state.record.counted.Connections
 }
 
 // askAll asks every edge: after a reconnect nobody knows what was lost.

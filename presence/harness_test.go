@@ -347,8 +347,8 @@ func get(t testing.TB, nc *nats.Conn, users ...string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var reply subjects.PresenceGetReply
-	if err := json.Unmarshal(m.Data, &reply); err != nil {
+	reply, err := decodeGet(m.Data)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
@@ -356,4 +356,9 @@ func get(t testing.TB, nc *nats.Conn, users ...string) []string {
 		lines = append(lines, line(p))
 	}
 	return lines
+}
+
+func decodeGet(data []byte) (reply subjects.PresenceGetReply, err error) {
+	err = json.Unmarshal(data, &reply)
+	return reply, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,12 +16,15 @@ import (
 // leases could be written for a whole lease's time, by the proof of this replica's own: after a change of
 // leader or a restart of NATS every lease has run out, and nobody has died.
 
-// leases are the bucket EDGES, and whether it can be written. Used by Service.watchLeases alone.
+// leases are the bucket EDGES, and whether it can be written.
 type leases struct {
-	js   jetstream.JetStream
-	kv   jetstream.KeyValue // nil until the bucket was there once
-	ttl  time.Duration
-	key  string    // of this replica's own
+	js  jetstream.JetStream
+	kv  jetstream.KeyValue // nil until the bucket was there once; watchLeases' own
+	ttl time.Duration
+	key string // of this replica's own
+
+	mu sync.Mutex
+	// Guarded by mu.
 	good time.Time // since when every write succeeded; zero: the last one failed
 	last time.Time // when the last one succeeded
 }
@@ -37,18 +41,27 @@ const (
 // write proves that leases can be written now, or that they cannot.
 func (l *leases) write(ctx context.Context) error {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, l.ttl/4)
+	ctx, cancel := context.WithTimeout(ctx, l.ttl/2)
 	defer cancel()
 	_, err := l.js.Publish(ctx, "$KV."+subjects.BucketEdges+"."+l.key, []byte("{}"), jetstream.WithMsgTTL(l.ttl))
 	if err != nil {
-		l.good = time.Time{}
+		l.doubt()
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.good.IsZero() {
 		l.good = start
 	}
 	l.last = time.Now()
 	return nil
+}
+
+// doubt begins anew: from now on every edge gets a lease's time to renew its own.
+func (l *leases) doubt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.good = time.Time{}
 }
 
 // bucket returns the bucket, nil while it is missing.
@@ -65,25 +78,21 @@ func (l *leases) bucket(ctx context.Context) jetstream.KeyValue {
 
 // writable reports whether every edge that lives had the time to renew its lease.
 func (l *leases) writable(now time.Time) bool {
-	return !l.good.IsZero() && now.Sub(l.good) >= l.ttl && now.Sub(l.last) < l.ttl/2
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.good.IsZero() && now.Sub(l.good) >= l.ttl && now.Sub(l.last) < l.ttl
 }
 
 // watchLeases looks after every edge until ctx ends.
 func (s *Service) watchLeases(ctx context.Context) {
-	look, prove, list := time.NewTicker(s.options.LeaseTTL/10), time.NewTicker(s.options.LeaseTTL/5), time.NewTicker(listEvery)
+	look, list := time.NewTicker(s.options.LeaseTTL/10), time.NewTicker(listEvery)
 	defer look.Stop()
-	defer prove.Stop()
 	defer list.Stop()
-	s.prove(ctx)
 	s.listLeases(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.lost:
-			s.leases.good = time.Time{} // the connection broke: begin anew
-		case <-prove.C:
-			s.prove(ctx)
 		case <-list.C:
 			s.listLeases(ctx)
 		case <-look.C:
@@ -92,10 +101,23 @@ func (s *Service) watchLeases(ctx context.Context) {
 	}
 }
 
-// prove writes this replica's own lease.
+// proveLeases writes this replica's own lease until ctx ends.
+func (s *Service) proveLeases(ctx context.Context) {
+	tick := time.NewTicker(s.options.LeaseTTL / 5)
+	defer tick.Stop()
+	for {
+		s.prove(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 func (s *Service) prove(ctx context.Context) {
 	if !s.nc.IsConnected() {
-		s.leases.good = time.Time{}
+		s.leases.doubt()
 		return
 	}
 	err := s.leases.write(ctx)
@@ -224,6 +246,13 @@ func (s *Service) probe(e *edge, writable bool) {
 			incarnation, err = s.askAlive(e.name)
 		}
 	}
+	if b, found := s.probed(e, incarnation, err, writable); found {
+		s.say(b)
+	}
+}
+
+// probed takes the answer, or that there is none. It returns what the other replicas have to be told.
+func (s *Service) probed(e *edge, incarnation string, err error, writable bool) (b beacon, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.probing = false
@@ -236,8 +265,9 @@ func (s *Service) probe(e *edge, writable bool) {
 		}
 	case writable && s.nc.IsConnected():
 		s.bury(e)
-		s.say(beacon{Dead: e.name, Was: e.incarnation})
+		return beacon{Dead: e.name, Was: e.incarnation}, true
 	}
+	return beacon{}, false
 }
 
 func (s *Service) askAlive(name string) (incarnation string, err error) {

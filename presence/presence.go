@@ -77,14 +77,12 @@ type Service struct {
 	audience  *audience
 	watchers  *watchers
 	slots     chan struct{} // one per command at work
-	lost      chan struct{} // the connection broke
+	leases    *leases
 
 	// Static after Run has begun.
 	work  context.Context // outlives Run's by the end of what is under way
 	store *store
 	group sync.WaitGroup
-
-	leases leases // owned by watchLeases
 
 	ready atomic.Bool
 
@@ -110,8 +108,8 @@ func New(nc *nats.Conn, o Options) (*Service, error) {
 		options: o, id: id, log: o.Logger.With("service", name), nc: nc, js: js,
 		publisher: subjects.NewPublisher(nc, js),
 		replicas:  newReplicas(id), audience: newAudience(), watchers: newWatchers(),
-		slots: make(chan struct{}, o.Concurrency), lost: make(chan struct{}, 1),
-		leases: leases{js: js, ttl: o.LeaseTTL, key: canaryPrefix + id},
+		slots:  make(chan struct{}, o.Concurrency),
+		leases: &leases{js: js, ttl: o.LeaseTTL, key: canaryPrefix + id},
 		users:  newUsers(), edges: make(map[string]*edge),
 	}
 	if s.metrics, err = newMetrics(s, o.Registry); err != nil {
@@ -249,6 +247,7 @@ func (s *Service) start(ctx context.Context) (<-chan error, error) {
 	}
 	s.atEnd(reports)
 	s.group.Go(func() { s.batches(s.work, messages) })
+	s.group.Go(func() { s.proveLeases(s.work) })
 	s.group.Go(func() { s.watchLeases(s.work) })
 	if err := s.awaitEdges(ctx); err != nil {
 		return nil, err
@@ -329,10 +328,7 @@ func (s *Service) watchBus(ctx context.Context, status chan nats.Status) {
 			return
 		case now := <-status:
 			if now != nats.CONNECTED {
-				select {
-				case s.lost <- struct{}{}:
-				default:
-				}
+				s.leases.doubt()
 				continue
 			}
 			s.settleFrom(time.Now())
