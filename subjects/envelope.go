@@ -3,6 +3,7 @@ package subjects
 import (
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 )
@@ -85,6 +86,9 @@ var defaultAck = json.RawMessage(`{"success":true}`)
 // nothing a service got wrong travels further: it is INTERNAL.
 func ParseReply(msg *nats.Msg) (Reply, error) {
 	var r Reply
+	if !utf8.Valid(msg.Data) {
+		return Reply{}, Errorf(CodeInternal, "a reply of %d bytes is not UTF-8", len(msg.Data))
+	}
 	if msg.Header.Get(HeaderEvents) != "" {
 		if err := json.Unmarshal(msg.Data, &r); err != nil {
 			return Reply{}, Errorf(CodeInternal, "the reply on %s is not understood: %w", msg.Subject, err)
