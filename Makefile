@@ -2,11 +2,12 @@
 
 GO        ?= go
 FUZZTIME  ?= 20s
+CHAOS_ROUNDS ?= 50
 LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN       := bin
 E2E       := edge/e2e
 
-.PHONY: up test test-go test-node lint fmt fuzz bench build clean
+.PHONY: up test test-go test-node chaos lint fmt fuzz bench build clean
 
 up:
 	$(GO) run ./cmd/lexiflow up
@@ -26,6 +27,11 @@ test-go:
 # The official clients, as a frontend would install them, against the real processes.
 test-node: $(E2E)/node_modules/.installed build
 	cd $(E2E) && LEXIFLOW_BIN=$(CURDIR)/$(BIN)/lexiflow CONFORMANCE_BIN=$(CURDIR)/$(BIN)/conformance npm test
+
+# Each domain service killed at random moments, CHAOS_ROUNDS times; make test does it three times.
+chaos:
+	CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(GO) test -race -count=1 -p 1 -timeout 3h \
+	  -run '^(TestCrash|TestKilledAt.*)$$' ./presence ./notifyd ./msgd ./dashboardd
 
 $(E2E)/node_modules/.installed: $(E2E)/package-lock.json
 	cd $(E2E) && npm ci --no-audit --no-fund

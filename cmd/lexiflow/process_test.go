@@ -45,7 +45,7 @@ func start(t *testing.T, variables []string, args ...string) *process {
 	}
 	p := &process{t: t, lines: make(chan string, 4096), exited: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), executable, args...)
-	p.cmd.Env = append(variables, asProgram+"=1", "HOME="+t.TempDir(), "GORACE=halt_on_error=1")
+	p.cmd.Env = append(variables, asProgram+"=1", "HOME="+t.TempDir(), "GORACE=exitcode=0")
 	reader, writer := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	if err := p.cmd.Start(); err != nil {
@@ -124,9 +124,21 @@ func (p *process) ends(code int) {
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
 		p.t.Errorf("exit code %d, want %d:\n%s", got, code, p.output())
 	}
-	if said := p.output(); strings.Contains(said, "panic:") || strings.Contains(said, "DATA RACE") {
+	if said := p.output(); strings.Contains(said, "panic:") || hasRace(said) {
 		p.t.Errorf("it broke:\n%s", said)
 	}
+}
+
+// hasRace reports whether the race detector found one of ours. The embedded NATS server has one of its
+// own, in setting the timer of a new stream's file, which shows on a machine that has much to do.
+func hasRace(said string) bool {
+	for report := range strings.SplitSeq(said, "WARNING: DATA RACE") {
+		accesses, _, _ := strings.Cut(report, "created at:")
+		if strings.Contains(accesses, "lexiflow/realtime/") && strings.Contains(accesses, "by goroutine") {
+			return true
+		}
+	}
+	return false
 }
 
 // stop asks it to end, as a supervisor does.
@@ -341,11 +353,13 @@ func TestSeparateProcesses(t *testing.T) {
 		clients[i].subscribe(t, "123")
 	}
 	publish(t, natsURL, "case", "123", "invoice:sent", `{"invoiceId":"i1"}`)
-	publish(t, natsURL, "--class", "live", "case", "123", "cursor:moved", `{"line":7}`)
 	for i, c := range clients {
 		if got := c.gets(t, "invoice:sent"); got["invoiceId"] != "i1" || got["caseId"] != "123" {
 			t.Errorf("client %d gets %v", i, got)
 		}
+	}
+	publish(t, natsURL, "--class", "live", "case", "123", "cursor:moved", `{"line":7}`) // it may overtake the log
+	for i, c := range clients {
 		if got := c.gets(t, "cursor:moved"); got["line"] != 7.0 {
 			t.Errorf("client %d gets %v", i, got)
 		}
@@ -500,4 +514,17 @@ func TestSecretOfUpIsPrivate(t *testing.T) {
 		t.Errorf("mode %v", info.Mode())
 	}
 	up.stop()
+}
+
+func TestHasRace(t *testing.T) {
+	report := func(frame string) string {
+		return "WARNING: DATA RACE\nWrite at 0x1 by goroutine 2:\n  " + frame + "\n      a.go:1\n\nPrevious write at 0x1 by goroutine 3:\n  x()\n\n" +
+			"Goroutine 2 (running) created at:\n  github.com/lexiflow/realtime/subjects/natsd.Start.gowrap1()\n"
+	}
+	theirs, ours := report("nats-server/v2/server.f()"), report("github.com/lexiflow/realtime/edge.f()")
+	for said, want := range map[string]bool{"": false, theirs: false, ours: true, theirs + theirs: false, theirs + ours: true} {
+		if got := hasRace(said); got != want {
+			t.Errorf("%v for %s", got, said)
+		}
+	}
 }

@@ -123,7 +123,7 @@ func (a *app) runService(ctx context.Context, c *config, kind serviceKind) error
 		if err := prepareStreams(ctx, nc, c.streamOptions(), log); err != nil {
 			return err
 		}
-		s, err := kind.make(c, parts{nc, log.With("service", kind.name), o.registry})
+		s, err := kind.make(c, parts{nc, log, o.registry})
 		if err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func makeServices(c *config, connect func(name string) (*nats.Conn, error), log 
 			return set, fmt.Errorf("%s: %w", kind.name, err)
 		}
 		set = append(set, madeService{name: kind.name, nc: nc})
-		made, err := kind.make(c, parts{nc, log.With("service", kind.name), registry})
+		made, err := kind.make(c, parts{nc, log, registry})
 		if err != nil {
 			return set, fmt.Errorf("%s: %w", kind.name, err)
 		}
