@@ -279,25 +279,22 @@ func eventOf(t testing.TB, m jetstream.Msg) event {
 // eachOfLog reads the log to its end.
 func eachOfLog(t testing.TB, b *bus, f func(jetstream.Msg)) {
 	t.Helper()
-	consumer, err := b.js.OrderedConsumer(t.Context(), subjects.StreamLog, jetstream.OrderedConsumerConfig{})
+	consumer, err := b.js.CreateConsumer(t.Context(), subjects.StreamLog, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		batch, err := consumer.FetchNoWait(5000)
+	defer func() { _ = b.js.DeleteConsumer(t.Context(), subjects.StreamLog, consumer.CachedInfo().Name) }()
+	for left := int(consumer.CachedInfo().NumPending); left > 0; {
+		batch, err := consumer.Fetch(min(left, 5000))
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := 0
 		for m := range batch.Messages() {
 			f(m)
-			n++
+			left--
 		}
 		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
 			t.Fatal(err)
-		}
-		if n == 0 {
-			return
 		}
 	}
 }
