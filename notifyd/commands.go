@@ -215,7 +215,16 @@ func (s *Service) respond(req micro.Request, reply subjects.Reply, ack any) {
 	}
 	header.Set(subjects.HeaderService, serviceName)
 	s.metrics.processed.WithLabelValues("command").Inc()
-	if err := req.Respond(body, micro.WithHeaders(micro.Headers(header))); err != nil {
+	s.reply(req, body, header)
+}
+
+// reply sends an answer past the micro service: Respond and Error of a request write
+// what the service reads as soon as the handler has returned, and ours answer later.
+func (s *Service) reply(req micro.Request, body []byte, header nats.Header) {
+	if req.Reply() == "" {
+		return
+	}
+	if err := s.nc.PublishMsg(&nats.Msg{Subject: req.Reply(), Data: body, Header: header}); err != nil {
 		s.log.Debug("answering failed", "subject", req.Subject(), "error", err)
 	}
 }
@@ -231,9 +240,21 @@ func (s *Service) refuse(req micro.Request, err error) {
 		level = slog.LevelError
 	}
 	s.log.Log(context.Background(), level, "a request is refused", "subject", req.Subject(), "code", code, "error", err)
-	if err := req.Error(string(code), subjects.MessageOf(err), nil); err != nil {
-		s.log.Debug("answering failed", "subject", req.Subject(), "error", err)
-	}
+	s.reply(req, nil, nats.Header{
+		subjects.HeaderErrorCode: {string(code)},
+		subjects.HeaderError:     {headerText(subjects.MessageOf(err))},
+		subjects.HeaderService:   {serviceName},
+	})
+}
+
+// headerText keeps a message, which may quote a request, in its line.
+func headerText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // oldSubscribe answers the dialect of older clients, which ask for what they get

@@ -77,7 +77,7 @@ const (
 	chaosMany    = 12
 	chaosEvents  = 60
 	chaosPoison  = 20
-	chaosGap     = duplicateWindow + 700*time.Millisecond
+	chaosGap     = duplicateWindow + 1500*time.Millisecond
 )
 
 type chaos struct {

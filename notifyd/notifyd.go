@@ -152,6 +152,9 @@ type Service struct {
 
 	work context.Context // of goroutines that handlers start; set by Run
 	wg   sync.WaitGroup
+
+	mu       sync.Mutex
+	stopping bool // guarded by mu
 }
 
 // New returns a service on a connection that stays the caller's. It does not use the
@@ -214,7 +217,7 @@ func (s *Service) Run(ctx context.Context) error {
 	stop()
 	late := time.AfterFunc(stopTime, cancel)
 	defer late.Stop()
-	s.wg.Wait()
+	s.settled()
 	s.lanes.close()
 	workers.Wait()
 	if err != nil {

@@ -109,9 +109,24 @@ func (s *Service) fail(err error) {
 }
 
 // background runs f on a goroutine that Run waits for. What bounds their number is
-// what calls it: consumers by their messages in flight, requests by enter.
+// what calls it: consumers by their messages in flight, requests by enter. What comes
+// when Run has stopped waiting finds the lanes closed, and is refused by them.
 func (s *Service) background(f func(ctx context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		go f(s.work)
+		return
+	}
 	s.wg.Go(func() { f(s.work) })
+}
+
+// settled waits for what runs in the background.
+func (s *Service) settled() {
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	s.wg.Wait()
 }
 
 // watch works by the clock until ctx ends or something is gone for good.
