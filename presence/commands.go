@@ -30,7 +30,7 @@ func (s *Service) set(ctx context.Context, caller subjects.Caller, f fact) (subj
 		if !resolved {
 			return []fact{f}
 		}
-		return []fact{f, settled{s.marks(u), s.offlineFrom}}
+		return []fact{f, settled{s.marks(u), s.offlineAt(time.Now())}}
 	})
 	if err != nil {
 		return subjects.PresenceUpdateEvent{}, err

@@ -22,6 +22,7 @@ type edge struct {
 	seq         uint64
 	sockets     map[string]string // open ones: sid → user
 	standing    standing
+	since       time.Time // when this replica learnt of it
 	heard       time.Time // last sign of life, by this process's clock
 
 	asking bool                 // the whole has been asked for
@@ -52,7 +53,7 @@ const (
 func (s *Service) edge(name string) *edge {
 	e := s.edges[name]
 	if e == nil {
-		e = &edge{name: name, sockets: make(map[string]string)}
+		e = &edge{name: name, sockets: make(map[string]string), since: time.Now()}
 		s.edges[name] = e
 	}
 	return e
@@ -205,19 +206,18 @@ func (s *Service) askWhole(name string) (subjects.ConnSnapshot, error) {
 func (s *Service) whole(e *edge, whole subjects.ConnSnapshot, now time.Time) {
 	e.heard, e.asked, e.standing = now, now, heard
 	e.incarnation, e.seq = whole.Incarnation, whole.Seq
-	there := make(map[string]bool, len(whole.Sockets))
+	there := make(map[string]string, len(whole.Sockets)) // sid → user
 	for _, k := range whole.Sockets {
-		if k.Socket == "" || k.User == "" {
-			continue
-		}
-		there[k.Socket] = true
-		if !s.knows(e, k) {
-			s.socketOpened(e, k, now)
+		there[k.Socket] = k.User
+	}
+	for id, user := range e.sockets { // first, so that who came back takes the place of what was lost
+		if there[id] != user {
+			s.socketClosed(e, id, user, now, now)
 		}
 	}
-	for id, user := range e.sockets {
-		if !there[id] {
-			s.socketClosed(e, id, user, now, now)
+	for _, k := range whole.Sockets {
+		if k.Socket != "" && k.User != "" && !s.knows(e, k) {
+			s.socketOpened(e, k, now)
 		}
 	}
 	later := e.later
@@ -273,6 +273,20 @@ func (s *Service) resolved(u *user) bool {
 		known = s.edge(name).standing != unheard && known // leases.go takes care of an edge that is new here
 	}
 	return known || int64(len(u.state.sockets)) >= u.state.record.counted.Connections
+}
+
+// offlineAt returns the time before which nobody goes offline: not while an edge that lives has still to
+// say who is connected to it, for people may have moved there. One that never does holds up nobody for
+// long. It needs mu.
+func (s *Service) offlineAt(now time.Time) time.Time {
+	for _, e := range s.edges {
+		if e.standing == unheard && (e.asking || e.lease != 0) && now.Sub(e.since) < 2*s.options.LeaseTTL {
+			if soon := now.Add(behindRetry); soon.After(s.offlineFrom) {
+				return soon
+			}
+		}
+	}
+	return s.offlineFrom
 }
 
 // askAll asks every edge: after a reconnect nobody knows what was lost.

@@ -64,7 +64,7 @@ func (s *Service) settleUser(ctx context.Context, u *user) {
 	case !s.resolved(u):
 		retry = start.Add(behindRetry)
 	default:
-		_, err := s.change(ctx, u, func() []fact { return []fact{settled{s.marks(u), s.offlineFrom}} })
+		_, err := s.change(ctx, u, func() []fact { return []fact{settled{s.marks(u), s.offlineAt(time.Now())}} })
 		if err != nil && ctx.Err() == nil {
 			s.metrics.failed.WithLabelValues("settle").Inc()
 			s.log.Warn("presence is not stored, trying again", "error", err)
