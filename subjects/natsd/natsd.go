@@ -42,7 +42,7 @@ type Options struct {
 const (
 	defaultMaxPayload = 8 << 20
 	defaultMaxStore   = 1 << 40
-	maxMemory         = 1 << 30 // for memory streams; a limit, not a reservation
+	maxMemory         = 1 << 30          // for memory streams; a limit, not a reservation
 	startPatience     = 30 * time.Second // a large log takes a while to be checked
 	readyStep         = 20 * time.Millisecond
 )
