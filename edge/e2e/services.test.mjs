@@ -11,7 +11,7 @@ import { someone } from './lib/token.mjs';
 let server;
 let bus;
 before(async () => {
-  server = await up(['--services', 'all', '--idle-after', '2s']);
+  server = await up(['--services', 'all', '--idle-after', '2s', '--digest-window', '500ms', '--push-interval', '100ms']);
   bus = await Bus.connect(server.natsUrl);
 });
 after(async () => {
@@ -78,6 +78,20 @@ test('notifications: what is muted is kept and not pushed', async (t) => {
   assert.equal(ok(await client.ask('notification:list', { unreadOnly: true })).notifications.length, 2);
 });
 
+test('notifications: what happens in a followed case, a burst as one', async (t) => {
+  const [follower, other] = [await connect(t, server.url, '/notifications', { scope: 'case:*' }), await connect(t, server.url, '/notifications', { scope: 'case:other' })];
+  const caseId = someone('case');
+  ok(await follower.ask('notification:follow', { caseId }));
+  refused(await other.ask('notification:follow', { caseId }), 'FORBIDDEN'); // without a scope for it
+  for (const n of [1, 2, 3]) {
+    await bus.log(`lex.case.${caseId}.document.uploaded`, { documentId: `d${n}`, fileName: `f${n}.pdf`, fileSize: n, mimeType: 'application/pdf', uploadedBy: 'u', uploadedAt: new Date().toISOString() });
+  }
+  const told = await follower.until('notification:new');
+  assert.equal(told.relatedEntityId, caseId);
+  assert.equal((await follower.until('notification:count')).count, 1, 'three events are one notification');
+  ok(await follower.ask('notification:unfollow', { caseId }));
+});
+
 test('messaging: a conversation from its creation to a read receipt', async (t) => {
   const [ann, bob, eve] = [someone('ann'), someone('bob'), someone('eve')];
   const a = await connect(t, server.url, '/messaging', { user: ann });
@@ -99,7 +113,8 @@ test('messaging: a conversation from its creation to a read receipt', async (t) 
   ok(await b.ask('typing:start', { conversationId }));
   const typing = await a.until('typing:start');
   assert.deepEqual([typing.conversationId, typing.userId], [conversationId, bob]);
-  const stopped = await a.until('typing:stop'); // by itself
+  await eventually(() => a.waiting.some(({ name }) => name === 'typing:stop'), 'typing:stop by itself after 5 s', 10_000);
+  const stopped = await a.until('typing:stop');
   assert.equal(stopped.userId, bob);
 
   ok(await b.ask('message:read', { conversationId, messageId: sent.messageId }));
@@ -161,6 +176,54 @@ test('presence: online, busy, away by idleness, offline with the last device', a
   one.close();
   assert.equal((await is('offline')).activeConnections, 0);
   refused(await watcher.ask('presence:set-status', { status: 'asleep' }), 'INVALID_INPUT');
+
+  const three = await connect(t, server.url, '/events', { user: ann });
+  ok(await three.ask('presence:heartbeat', { status: 'online' }));
+  await is('away'); // ann does nothing
+  ok(await three.ask('presence:heartbeat', { status: 'online' }));
+  await is('online');
+  ok(await three.ask('presence:idle'));
+  await is('away'); // says so herself, and from now on a heartbeat is no activity
+  ok(await three.ask('presence:heartbeat', { status: 'online' }));
+  ok(await three.ask('presence:active'));
+  await is('online');
+});
+
+test('presence: who shares a conversation sees it on /messaging, strangers do not', async (t) => {
+  const [ann, bob] = [someone('ann'), someone('bob')];
+  const a = await connect(t, server.url, '/messaging', { user: ann });
+  ok(await a.ask('conversation:create', { memberIds: [bob] }));
+  const stranger = await connect(t, server.url, '/messaging');
+  const watcher = await connect(t, server.url, '/messaging', { user: ann });
+  const b = await connect(t, server.url, '/messaging', { user: bob });
+  const seen = await watcher.until('presence:update', (p) => p.userId === bob && p.status === 'online');
+  assert.match(seen.lastSeen, ISO);
+  b.close();
+  await watcher.until('presence:update', (p) => p.userId === bob && p.status === 'offline');
+  assert.ok(!stranger.waiting.some(({ name, args }) => name === 'presence:update' && args[0].userId === bob), 'a stranger hears of bob');
+});
+
+test('the dialect of socketService on /', async (t) => {
+  const [ann, bob] = [someone('ann'), someone('bob')];
+  const a = await connect(t, server.url, '/', { user: ann });
+  const b = await connect(t, server.url, '/', { user: bob });
+  const { conversationId } = ok(await a.ask('conversation:create', { memberIds: [bob] }));
+  ok(await b.ask('conversation:join', { conversationId }));
+  b.emit('typing', { conversationId, isTyping: false }); // who speaks the dialect hears it
+  b.emit('presence:update', { isOnline: true });
+  ok(await b.ask('notifications:subscribe'));
+  ok(await a.ask('typing', { conversationId, isTyping: true }));
+  const typing = await b.until('user:typing');
+  assert.deepEqual([typing.conversationId, typing.userId, typing.isTyping], [conversationId, ann, true]);
+  ok(await a.ask('typing', { conversationId, isTyping: false }));
+  assert.equal((await b.until('user:typing')).isTyping, false);
+  const { messageId } = ok(await a.ask('message:send', { conversationId, content: 'Hi' }));
+  assert.equal((await b.until('message:new')).id, messageId);
+  b.emit('message:delivered', { conversationId, messageId });
+  b.emit('message:read', { conversationId, messageId });
+  assert.equal((await a.until('message:read')).userId, bob);
+  await bus.log(`notify.user.${escape(bob)}`, notice(1));
+  assert.equal((await b.until('notification:new')).title, 't1');
 });
 
 test('dashboard: metrics follow the log, types filter', async (t) => {
@@ -179,6 +242,32 @@ test('dashboard: metrics follow the log, types filter', async (t) => {
   ok(await client.ask('dashboard:request-refresh'));
   await client.until('dashboard:metrics');
   refused(await client.ask('dashboard:subscribe', { types: 'metrics' }), 'INVALID_INPUT');
+});
+
+test('dashboard: activity and figures of the cases that one may see, alerts for all', async (t) => {
+  const mine = someone('case');
+  const types = ['activity', 'case-stats', 'alert'];
+  const viewer = await connect(t, server.url, '/dashboard', { scope: `case:${mine}` });
+  const stranger = await connect(t, server.url, '/dashboard', { scope: 'case:other' });
+  ok(await viewer.ask('dashboard:subscribe', { types }));
+  ok(await stranger.ask('dashboard:subscribe', { types }));
+  const activities = []; // they and the figures come in any order
+  viewer.socket.on('dashboard:activity', (activity) => activities.push(activity));
+  const task = { taskId: 't1', title: 'Draft', priority: 'high', createdBy: 'u', createdAt: new Date().toISOString() };
+  await bus.log(`lex.case.${mine}.task.created`, task);
+  await bus.log(`lex.case.${mine}.task.created`, { ...task, taskId: 't2' });
+  await bus.log(`lex.case.${mine}.task.completed`, { taskId: 't1', title: 'Draft', completedBy: 'u', completedAt: new Date().toISOString() });
+  const stats = await viewer.until('dashboard:case-stats', ({ activeTasks, progress }) => activeTasks === 1 && progress === 50);
+  assert.equal(stats.caseId, mine);
+  const activity = await eventually(() => activities.find(({ type }) => type === 'task_completed'), 'activity');
+  assert.equal(activity.caseId, mine);
+  for (const key of ['id', 'title', 'description']) assert.equal(typeof activity[key], 'string', key);
+  assert.match(activity.timestamp, ISO);
+  await bus.log('lex.all.all.system.alert', { id: 'a1', type: 'security', severity: 'critical', title: 'Alert', message: 'm' });
+  const alert = await viewer.until('dashboard:alert', ({ title }) => title === 'Alert');
+  assert.deepEqual([alert.severity, alert.type], ['critical', 'security']);
+  await stranger.until('dashboard:alert', ({ title }) => title === 'Alert');
+  assert.ok(!stranger.waiting.some(({ args }) => args[0]?.caseId === mine), 'a stranger hears of the case');
 });
 
 test('every service is to be seen on the bus and by its readiness', async () => {
