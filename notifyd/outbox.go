@@ -48,7 +48,8 @@ type outbox struct {
 // processes that flush the same record do.
 const outboxAttempts = 10
 
-var errContended = errors.New("the log goes on by itself where only this record writes")
+// errContended leaves the event in the outbox. What it follows from is stored.
+var errContended = subjects.Errorf(subjects.CodeTimeout, "others write to this user's part of the log all the time; it is done, and announced later")
 
 // flush announces what a record has to announce. What came through is counted in
 // sent, so that a second call goes on from there.

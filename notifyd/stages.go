@@ -3,6 +3,7 @@ package notifyd
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -92,12 +93,12 @@ func (s *Service) ack(msg jetstream.Msg) {
 // retry gives a message back for later. What fails for a reason of its own becomes
 // a dead letter in the end; what fails because the bus does waits as long as it takes.
 func (s *Service) retry(msg jetstream.Msg, meta *jetstream.MsgMetadata, err error) {
-	if errors.Is(err, errStopping) {
+	if errors.Is(err, errStopping) || s.work.Err() != nil {
 		_ = msg.Nak() // another replica takes it; if not, the ack wait passes
 		return
 	}
 	s.metrics.failed.WithLabelValues(strings.ToLower(string(subjects.CodeOf(err)))).Inc()
-	if errors.Is(err, errRecord) || subjects.CodeOf(err) == subjects.CodeInternal && meta.NumDelivered >= maxTries {
+	if errors.Is(err, errRecord) || !passing(err) && meta.NumDelivered >= maxTries {
 		s.log.Error("a message cannot be processed", "stream", meta.Stream, "stream_seq", meta.Sequence.Stream, "tries", meta.NumDelivered, "error", err)
 		s.bury(msg, meta, &invalid{"cannot-process", subjects.AsError(err)})
 		return
@@ -109,6 +110,13 @@ func (s *Service) retry(msg jetstream.Msg, meta *jetstream.MsgMetadata, err erro
 }
 
 const maxTries = 12
+
+// passing reports what is the fault of the moment: of the bus, of JetStream, or of
+// others who write the same.
+func passing(err error) bool {
+	var api *jetstream.APIError
+	return subjects.CodeOf(err) != subjects.CodeInternal || errors.As(err, &api) && api.Code >= http.StatusInternalServerError
+}
 
 // backoff grows from 100 ms to 20 s.
 func backoff(tries uint64) time.Duration {

@@ -32,7 +32,8 @@ const (
 	headerPending = "Lex-Pending"
 )
 
-var errConflict = errors.New("somebody else was faster")
+// errConflict says that the record is not the one that was read.
+var errConflict = subjects.Errorf(subjects.CodeConflict, "somebody else was faster, try again")
 
 // store is the bucket. Its methods may be called concurrently.
 type store struct {
