@@ -48,6 +48,13 @@ func replica(url string) {
 	if err != nil {
 		panic(err)
 	}
+	// Death comes from outside at any time, and from inside between any two steps.
+	s.dies = func() {
+		if rand.IntN(60) == 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
 	if err := s.Run(ctx); err != nil {
 		panic(err)
 	}
@@ -81,15 +88,15 @@ func TestCrash(t *testing.T) {
 			w := newWorld(f)
 			switch round % 3 {
 			case 0:
-				w.run(func(r *rand.Rand, replicas []*process) { pick(r, replicas).restart() })
+				w.run(func(r *rand.Rand, replicas []*process) { pick(r, replicas).kill() })
 			case 1:
 				w.run(func(r *rand.Rand, replicas []*process) {
 					if w.harms%5 != 2 {
-						pick(r, replicas).restart()
+						pick(r, replicas).kill()
 						return
 					}
 					for _, p := range replicas {
-						p.kill()
+						p.stay()
 					}
 					time.Sleep(duplicates + duplicates/4) // real time is what this is about
 					for _, p := range replicas {
@@ -99,7 +106,7 @@ func TestCrash(t *testing.T) {
 			case 2:
 				w.run(func(r *rand.Rand, replicas []*process) {
 					if w.harms%5 != 2 {
-						pick(r, replicas).restart()
+						pick(r, replicas).kill()
 						return
 					}
 					p := pick(r, replicas)
@@ -110,48 +117,80 @@ func TestCrash(t *testing.T) {
 			}
 			loaded := time.Now()
 			w.check()
-			t.Logf("%d commands acked, %d times harmed; checked in %v", w.acked.Load(), w.harms, time.Since(loaded).Round(time.Millisecond))
+			t.Logf("%d commands acked, %d deaths; checked in %v", w.acked.Load(), w.deaths(), time.Since(loaded).Round(time.Millisecond))
 		})
 	}
 }
 
 func pick(r *rand.Rand, replicas []*process) *process { return replicas[r.IntN(len(replicas))] }
 
-// process is one replica.
+// process is one replica, which is started again whenever it dies, unless it was told to stay down.
 type process struct {
 	t   *testing.T
 	url string
-	cmd *exec.Cmd
+
+	mu sync.Mutex
+	// Guarded by mu.
+	cmd    *exec.Cmd
+	gone   chan struct{} // closed when cmd has ended
+	down   bool
+	deaths int
 }
 
 func (p *process) start() {
-	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
+	p.spawn()
+}
+
+// spawn needs mu.
+func (p *process) spawn() {
 	self, err := os.Executable()
 	if err != nil {
-		p.t.Fatal(err)
+		p.t.Error(err)
+		return
 	}
-	p.cmd = exec.Command(self)
-	p.cmd.Env = append(os.Environ(), replicaURL+"="+p.url)
-	p.cmd.Stderr = os.Stderr
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
+	cmd, gone := exec.Command(self), make(chan struct{})
+	cmd.Env = append(os.Environ(), replicaURL+"="+p.url)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		p.t.Error(err)
+		return
 	}
+	p.cmd, p.gone = cmd, gone
+	go func() {
+		err := cmd.Wait() // it was killed, which is an error to Wait; what else ended it is a failure
+		close(gone)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.deaths++
+		if cmd.ProcessState.Exited() {
+			p.t.Errorf("a replica ended by itself: %v", err)
+		}
+		if !p.down {
+			p.spawn()
+		}
+	}()
 }
 
 func (p *process) signal(s os.Signal) {
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Error(err)
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.cmd.Process.Signal(s) // it may just have died, and then is another process already
 }
 
-func (p *process) kill() {
-	p.signal(syscall.SIGKILL)
-	_ = p.cmd.Wait() // it was killed, which is an error to Wait
-}
+// kill ends the process; it is started again.
+func (p *process) kill() { p.signal(syscall.SIGKILL) }
 
-func (p *process) restart() {
+// stay ends the process until it is started.
+func (p *process) stay() {
+	p.mu.Lock()
+	p.down = true
+	gone := p.gone
+	p.mu.Unlock()
 	p.kill()
-	p.start()
+	<-gone
 }
 
 // world is the load, and the model of what must be left.
@@ -161,6 +200,8 @@ type world struct {
 	convs []string
 	acked atomic.Int64
 	harms int
+
+	replicas []*process
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -174,7 +215,7 @@ type world struct {
 
 var crashUsers = []string{"ann", "bob", "cyd", "dan"}
 
-const opsPerUser = 100
+const opsPerUser = 80
 
 func newWorld(f *fixture) *world {
 	return &world{
@@ -187,12 +228,11 @@ func newWorld(f *fixture) *world {
 func (w *world) run(harm func(*rand.Rand, []*process)) {
 	seed := rand.Uint64()
 	w.t.Logf("seed %d", seed)
-	var replicas []*process
 	for range 2 {
 		p := &process{t: w.t, url: w.f.server.ClientURL()}
 		p.start()
-		replicas = append(replicas, p)
-		w.t.Cleanup(p.kill)
+		w.replicas = append(w.replicas, p)
+		w.t.Cleanup(p.stay)
 	}
 	for i := range 3 {
 		ack := retry(w, subjects.ConversationCreate, "ann", subjects.ConversationCreateRequest{
@@ -217,8 +257,17 @@ func (w *world) run(harm func(*rand.Rand, []*process)) {
 			}
 		}
 		w.harms++
-		harm(r, replicas)
+		harm(r, w.replicas)
 	}
+}
+
+func (w *world) deaths() (n int) {
+	for _, p := range w.replicas {
+		p.mu.Lock()
+		n += p.deaths
+		p.mu.Unlock()
+	}
+	return n
 }
 
 // retry sends a command until it is acked, as a client does that wants to be sure.

@@ -79,9 +79,11 @@ func (s *Service) alter(ctx context.Context, who subjects.Caller, id, messageID 
 	if err := s.record(ctx, c.token, m, to); err != nil {
 		return none, err
 	}
+	s.step()
 	if err := s.announceEdit(ctx, c.token, m.number); err != nil {
 		return none, perhaps(err)
 	}
+	s.step()
 	views, err := s.views(ctx, c.token, []stored{m})
 	if err != nil {
 		return none, perhaps(err)
@@ -155,6 +157,7 @@ func (s *Service) announceEdit(ctx context.Context, conv string, number int64) e
 		if err != nil {
 			return err
 		}
+		s.step()
 		if published {
 			r.Pending = r.Pending[1:]
 		}

@@ -20,6 +20,9 @@ import (
 const (
 	foldBatch = 512             // messages written down at once
 	foldRetry = 2 * time.Second // after which a message is tried again that could not be folded
+
+	pullExpiry    = 10 * time.Second
+	pullHeartbeat = 2 * time.Second // a consumer that is silent for two of them is looked for
 )
 
 // fold runs until ctx ends.
@@ -59,13 +62,14 @@ func (s *Service) followOnce(ctx context.Context, stream, durable string, most i
 			case <-ctx.Done():
 			}
 		},
-		jetstream.PullMaxMessages(most),
+		jetstream.PullMaxMessages(most), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
-				select {
-				case lost <- err:
-				default:
-				}
+			if !meansLost(err) {
+				return
+			}
+			select {
+			case lost <- err:
+			default:
 			}
 		}))
 	if err != nil {
@@ -84,6 +88,18 @@ func (s *Service) followOnce(ctx context.Context, stream, durable string, most i
 			work(ctx, waiting(arrived, m, most))
 		}
 	}
+}
+
+// meansLost recognises what the library would wait for in vain: a pull that no consumer hears.
+func meansLost(err error) bool {
+	for _, target := range []error{
+		jetstream.ErrConsumerDeleted, jetstream.ErrConsumerNotFound, jetstream.ErrNoHeartbeat, nats.ErrNoResponders,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
 }
 
 // waiting collects what has arrived already.
@@ -131,6 +147,7 @@ func (s *Service) foldAll(ctx context.Context, batch []jetstream.Msg) {
 	}
 	for key, todo := range pages {
 		err := s.writePage(ctx, key, todo.places)
+		s.step()
 		for _, m := range todo.messages {
 			s.settle(m, err)
 		}

@@ -134,6 +134,8 @@ type Service struct {
 	ended   chan struct{} // closed when no command is taken any more
 	started atomic.Bool
 	state   atomic.Pointer[error] // of the last look at the consumers; see watch.go
+
+	dies func() // for tests: called between any two steps of a change, where a process may die
 }
 
 // New makes a service on a connection that stays the caller's. Nothing happens before Run.
@@ -195,6 +197,13 @@ func (s *Service) Run(ctx context.Context) error {
 		return cause
 	}
 	return nil
+}
+
+// step marks a place between two steps that a crash may part.
+func (s *Service) step() {
+	if s.dies != nil {
+		s.dies()
+	}
 }
 
 func ignoreEnd(ctx context.Context, err error) error {

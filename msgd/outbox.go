@@ -47,9 +47,11 @@ func (s *Service) announce(ctx context.Context, conv string) (*conversation, err
 		if err != nil || c == nil || len(c.Pending) == 0 {
 			return c, ifNil(c, perhaps(err))
 		}
+		s.step()
 		if err := s.tell(ctx, c); err != nil {
 			return nil, perhaps(err)
 		}
+		s.step()
 		c.Pending = nil
 		err = s.store.save(ctx, conversationValue(conv), revision, c)
 		switch {
@@ -77,10 +79,12 @@ func (s *Service) tell(ctx context.Context, c *conversation) error {
 	if err != nil {
 		return err
 	}
+	s.step()
 	access := subjects.AccessChangedEvent{Allow: c.memberIDs(), Revision: c.Revision}
 	if err := s.publishState(ctx, c, subjects.AccessChanged.Name(), access); err != nil {
 		return err
 	}
+	s.step()
 	news := c.news()
 	if err := s.publishState(ctx, c, subjects.ConversationUpdated.Name(), news); err != nil {
 		return err

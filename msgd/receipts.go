@@ -53,6 +53,7 @@ func (s *Service) markRead(ctx context.Context, who subjects.Caller, req subject
 		if err != nil {
 			return none, err
 		}
+		s.step()
 		if have, err = s.raise(ctx, at, to); err != nil {
 			return none, perhaps(err)
 		}

@@ -13,7 +13,9 @@ import (
 
 // Who is typing is held in memory alone. Every replica hears the passing events of all of them, so
 // that each knows who types where; the one that took the last start says the stop when it is not
-// repeated, and another one says it a little later if that one has died.
+// repeated, and another one says it a little later if that one has died. A start that repeats a recent
+// one is noted by the replica that took it and not passed on, so with several replicas the stop may
+// come early, by the throttle at most; who still types is announced again with the next start.
 
 // typists is that memory: pure bookkeeping over given times. Methods may be called concurrently.
 type typists struct {
@@ -30,6 +32,7 @@ type typist struct {
 	said    time.Time // when a start was last passed on
 	until   time.Time // when the stop is due, or when this is forgotten
 	stopped bool      // the stop was said, and need not be said again
+	mine    bool      // this replica passed the start on
 }
 
 const (
@@ -50,7 +53,7 @@ func (t *typists) repeats(key typistKey, now time.Time) bool {
 	if one == nil || one.stopped || now.Sub(one.said) >= t.throttle {
 		return false
 	}
-	one.until = now.Add(t.expiry)
+	one.until = now.Add(t.wait(one.mine))
 	return true
 }
 
@@ -58,11 +61,15 @@ func (t *typists) repeats(key typistKey, now time.Time) bool {
 func (t *typists) start(key typistKey, now time.Time, mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	until := now.Add(t.expiry)
-	if !mine {
-		until = until.Add(strangerWait)
+	t.note(key, typist{said: now, until: now.Add(t.wait(mine)), mine: mine})
+}
+
+// wait is how long after a start the stop is due.
+func (t *typists) wait(mine bool) time.Duration {
+	if mine {
+		return t.expiry
 	}
-	t.note(key, typist{said: now, until: until})
+	return t.expiry + strangerWait
 }
 
 // stop notes a stop, and reports whether it is to be told: not if somebody has just said it. A stop of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -55,11 +56,30 @@ func (s *Service) ensureConsumers(ctx context.Context) error {
 		}
 	}
 	for stream, config := range s.consumers() {
-		if _, err := s.js.CreateOrUpdateConsumer(ctx, stream, config); err != nil {
+		if err := s.ensureConsumer(ctx, stream, config); err != nil {
 			return fmt.Errorf("consumer %s on %s: %w", config.Durable, stream, err)
 		}
 	}
 	return nil
+}
+
+// ensureConsumer makes a consumer that is missing or other than wanted. One that is as wanted is left
+// alone: writing its configuration again needs more rights, and fails on a server that has just removed
+// and made it (2.15.2 deletes the files of the new one).
+func (s *Service) ensureConsumer(ctx context.Context, stream string, want jetstream.ConsumerConfig) error {
+	consumer, err := s.js.Consumer(ctx, stream, want.Durable)
+	switch {
+	case err == nil:
+		have := consumer.CachedInfo().Config
+		if slices.Equal(have.FilterSubjects, want.FilterSubjects) && have.AckPolicy == want.AckPolicy &&
+			have.AckWait == want.AckWait && have.MaxAckPending == want.MaxAckPending {
+			return nil
+		}
+	case !errors.Is(err, jetstream.ErrConsumerNotFound):
+		return err
+	}
+	_, err = s.js.CreateOrUpdateConsumer(ctx, stream, want)
+	return err
 }
 
 // consumers are shared by all replicas: each message goes to one of them, and to another one when that
