@@ -114,7 +114,7 @@ func (s *Service) due(key string) (n news, ok bool) {
 func (t *tally) teamWalls(b *book) string {
 	var lists [][]string
 	for _, a := range b.Feed.since(b.Feed.Told) {
-		if home := t.caseBook(a.Case); a.Case != "" && home != nil {
+		if home := t.books[a.Case]; home != nil {
 			lists = append(lists, home.Access.Deny)
 		}
 	}

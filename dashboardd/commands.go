@@ -394,7 +394,7 @@ func (t *tally) newestTeamActivity(a audience) []item {
 			continue
 		}
 		for _, entry := range b.Feed.Ring {
-			if home := t.caseBook(entry.Case); entry.Case == "" || home == nil || !home.Access.denies(a.User) {
+			if home := t.books[entry.Case]; home == nil || !home.Access.denies(a.User) {
 				items = append(items, item{entry, b})
 			}
 		}

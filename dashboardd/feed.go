@@ -32,7 +32,7 @@ type activity struct {
 	User     string                `json:"user,omitempty"`
 	UserName string                `json:"userName,omitempty"`
 	Priority subjects.Priority     `json:"priority,omitempty"`
-	Case     string                `json:"case,omitempty"` // team feeds: the case whose walls hold for it
+	Case     string                `json:"case,omitempty"` // team feeds: key of the case whose walls hold for it
 }
 
 func (f *feed) add(a activity) {
@@ -71,7 +71,7 @@ func (t *tally) record(b *book, e event, f *facts) {
 		if validID(f.TeamID) {
 			// The team learns that somebody did something, and nothing about the case: its members need not
 			// be allowed to see it.
-			a.Text, a.Case = "", b.id
+			a.Text, a.Case = "", b.key
 			t.addActivity(t.open(subjects.KindTeam, f.TeamID, e.Seq), a)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lexiflow/realtime/subjects"
 )
@@ -140,8 +141,8 @@ const (
 )
 
 func validScope(id string) bool {
-	if id == scopeFirm {
-		return true
+	if id == scopeFirm || !utf8.ValidString(id) { // what is not text cannot be a key of a snapshot
+		return id == scopeFirm
 	}
 	for _, prefix := range []string{scopeTeam, scopeUser} {
 		if rest, ok := strings.CutPrefix(id, prefix); ok && rest != "" {
