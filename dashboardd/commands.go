@@ -115,19 +115,23 @@ func (s *Service) respond(ctx context.Context, e endpoint, r micro.Request) {
 	if err == nil {
 		body, header, err = reply.Encode()
 	}
-	service := micro.WithHeaders(micro.Headers{subjects.HeaderService: {Name}})
+	if header == nil {
+		header = nats.Header{}
+	}
+	header.Set(subjects.HeaderService, Name)
 	if err != nil {
 		code := subjects.CodeOf(err)
 		s.metrics.commands.WithLabelValues(e.name, string(code)).Inc()
 		if code == subjects.CodeInternal {
 			s.log.Error("request failed", "subject", e.subject, "error", err)
 		}
-		err = r.Error(string(code), subjects.MessageOf(err), nil, service)
+		header.Set(subjects.HeaderErrorCode, string(code))
+		header.Set(subjects.HeaderError, subjects.MessageOf(err))
 	} else {
 		s.metrics.commands.WithLabelValues(e.name, "ok").Inc()
-		err = r.Respond(body, micro.WithHeaders(micro.Headers(header)), service)
 	}
-	if err != nil {
+	// Not by r.Error: the micro service reads the error when the handler has returned, and it has.
+	if err := s.nc.PublishMsg(&nats.Msg{Subject: r.Reply(), Header: header, Data: body}); err != nil {
 		s.log.Debug("reply not sent", "subject", e.subject, "error", err)
 	}
 }

@@ -18,7 +18,7 @@ func TestPreferences(t *testing.T) {
 	var clock atomic.Int64
 	clock.Store(noon.UnixNano())
 	now := func() time.Time { return time.Unix(0, clock.Load()) }
-	b.run(Options{Now: now})
+	first, _ := b.run(Options{Now: now})
 	ack := b.must("u", "notification:preferences", "")
 	if got := fmt.Sprint(ack["preferences"]); got != "map[muted:[] quietHours:map[days:[] enabled:false]]" {
 		t.Errorf("preferences of a new user: %s", got)
@@ -55,6 +55,10 @@ func TestPreferences(t *testing.T) {
 		t.Errorf("%d stored, %d unread", len(all), unread)
 	}
 	b.must("u", "notification:preferences", `{"set":{"muted":[],"quietHours":{"enabled":false}}}`)
+	b.until("both replicas know", func() bool {
+		muted := notice{kind: subjects.NotifyCaseUpdate}
+		return !first.preferences.quiet("u", muted, now()) && !other.preferences.quiet("u", muted, now())
+	})
 	say("case_update", "low")
 	if events := b.log("u"); events[len(events)-2].name != "notification:new" {
 		t.Error("it is still muted")
