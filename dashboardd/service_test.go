@@ -71,7 +71,9 @@ func TestSubscriptionsArePerSocket(t *testing.T) {
 	if ack := some.must(cmdSubscribe, `{"types":["activity","nonsense"]}`); ack["success"] != true || fmt.Sprint(ack["subscriptions"]) != "[activity]" {
 		t.Fatalf("ack %v", ack)
 	}
-	if feed := some.events("dashboard:activity"); len(feed) != 1 || feed[0].data["title"] != "Case created" {
+	// The push of the same activity, with the same id, may still have been on its way.
+	feed := slices.DeleteFunc(some.events("dashboard:activity"), func(h heard) bool { return h.subject != "reply" })
+	if len(feed) != 1 || feed[0].data["title"] != "Case created" {
 		t.Fatalf("the snapshot is %v", feed)
 	}
 	some.forget()
