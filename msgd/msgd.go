@@ -16,7 +16,9 @@
 //     of who is typing dies with it (another one says the stop).
 //   - TIMEOUT means "perhaps done". With a clientId, asking again is safe; edits, deletions, receipts and
 //     changes of members are safe to repeat in any case.
-//   - The note to somebody who was taken out may come twice after a crash; it carries a revision.
+//   - The note to somebody who was taken out may come twice after a crash; it carries a revision. So may
+//     a read receipt, if every replica was down for longer than the log's duplicate window and the member
+//     asks again before the log is folded; it says the same, and no count changes.
 //   - Text is passed unchanged: clients escape it (contract 8, B14).
 //
 // # How a message is kept
