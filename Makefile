@@ -55,6 +55,7 @@ fuzz:
 # The figures: edge in its own process, NATS in another, real connections. See cmd/lexiload.
 bench: build
 	cmd/lexiload/bench.sh $(BIN)
+	$(GO) test -run '^$$' -bench . -p 1 ./presence ./notifyd ./msgd ./dashboardd
 
 clean:
 	rm -rf $(BIN) $(E2E)/node_modules

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,7 +100,8 @@ type Server struct {
 	fanned       atomic.Uint64 // log sequence up to which everything is fanned out
 	metrics      *metrics
 
-	following atomic.Bool // the log is being read
+	atRest    [2]atomic.Int64 // goroutines and descriptors of the process before the first client, for health
+	following atomic.Bool     // the log is being read
 	draining  atomic.Bool
 }
 
@@ -196,6 +198,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		_ = l.Close()
 		return fmt.Errorf("edge: %w", err)
 	}
+	s.atRest[0].Store(int64(runtime.NumGoroutine()))
+	s.atRest[1].Store(int64(descriptors()))
 	s.following.Store(true)
 	var group sync.WaitGroup
 	group.Go(func() { s.fanOut(work) })

@@ -187,9 +187,10 @@ func (s *Server) leaks(rooms roomCensus) (l leakReport) {
 	if s.options.Mode == engine.Goroutines || s.options.Mode == engine.Auto && runtime.GOOS != "linux" {
 		explained += sockets
 	}
-	l.UnexpectedGoroutines = max(l.Goroutines-goroutineSlack-explained, 0)
+	// What else the process runs, an embedded NATS and services perhaps, was there before the first client.
+	l.UnexpectedGoroutines = max(l.Goroutines-int(s.atRest[0].Load())-goroutineSlack-explained, 0)
 	if l.Descriptors >= 0 {
-		l.UnexpectedDescriptors = max(l.Descriptors-descriptorSlack-polling-sockets, 0)
+		l.UnexpectedDescriptors = max(l.Descriptors-int(s.atRest[1].Load())-descriptorSlack-polling-sockets, 0)
 	}
 	for _, check := range []struct {
 		n    int
