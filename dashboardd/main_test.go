@@ -264,6 +264,13 @@ func (c *client) events(name string) (out []heard) {
 	return out
 }
 
+// leaveAll forgets the rooms, as an edge does that takes the socket over.
+func (c *client) leaveAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rooms = map[string]bool{}
+}
+
 func (c *client) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -93,7 +93,7 @@ func TestSubscriptionsArePerSocket(t *testing.T) {
 		t.Fatalf("ack %v", ack)
 	}
 	some.last("dashboard:metrics", map[string]any{"recentActivity": 2})
-	some.rooms = map[string]bool{}
+	some.leaveAll()
 	some.hello()
 	if !some.rooms["case.7"] || slices.ContainsFunc(keys(some.rooms), func(r string) bool { return strings.Contains(r, "case-stats") }) {
 		t.Fatalf("rooms after a resume: %v", some.rooms)

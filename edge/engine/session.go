@@ -147,6 +147,7 @@ func (s *Session) close(reason Reason) {
 // finish makes the Close callback and lets go of the transport. The reaper calls it once.
 func (s *Session) finish() {
 	e := s.engine
+	e.counters.closed[s.reason].Add(1) // first: who hears of the end finds it counted
 	s.in.Lock()
 	e.handler.Close(s, s.reason)
 	s.in.Unlock()
@@ -173,7 +174,6 @@ func (s *Session) finish() {
 	} else {
 		s.forget()
 	}
-	e.counters.closed[s.reason].Add(1)
 	e.ended()
 }
 
