@@ -148,6 +148,7 @@ func (s *Server) engineOptions() engine.Options {
 		PingTimeout:    s.options.PingTimeout,
 		ConnectTimeout: s.options.ConnectTimeout,
 		MaxPayload:     s.limits.MaxPayload,
+		Mark:           s.fanned.Load,
 		AllowOrigin:    originAllowed(s.options.Origins),
 		Allow:          s.allowHandshake,
 		HTTP:           s.routes(),

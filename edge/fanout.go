@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -115,6 +116,10 @@ func (m *message) frame(n ns, form sio.Form) *engine.Frame {
 	if m.d.seq != 0 {
 		args = append(args, offsetOf(m.d.seq))
 	}
+	return m.encode(n, form, args)
+}
+
+func (m *message) encode(n ns, form sio.Form, args [][]byte) *engine.Frame {
 	f := frame(form, form.AppendEvent(nil, n.String(), m.event, args...))
 	switch m.d.class {
 	case subjects.State:
@@ -123,6 +128,26 @@ func (m *message) frame(n ns, form sio.Form) *engine.Frame {
 		return f.As(engine.Passing, 0)
 	}
 	return f
+}
+
+// missedFrame is an event of the log for this socket alone, at a session offset that may be further on
+// than the event: then the event's own position comes before it, as a second argument. It is nil for an
+// event that the socket would not have got.
+func (k *socket) missedFrame(d *delivery, offset uint64) *engine.Frame {
+	var scratch [nsCount]ns
+	if d.event == accessChanged || !slices.Contains(destinations(scratch[:0], d.event), k.ns) ||
+		d.except != "" && k.excepted(d.except) {
+		return nil
+	}
+	m := message{d: d, room: d.room, event: d.event}
+	if !m.complete(k.client.server.limits.MaxPayload) {
+		return nil // its dead letter was made when it came
+	}
+	args := [][]byte{m.body, offsetOf(d.seq)}
+	if offset != d.seq {
+		args = append(args, offsetOf(offset))
+	}
+	return m.encode(k.ns, k.client.form, args)
 }
 
 // complete checks the payload and adds what contract 1.1 adds: timestamp, and caseId in case rooms,

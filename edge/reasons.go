@@ -82,7 +82,6 @@ const (
 	reasonBusAway          = "bus_away"
 	reasonKeyUnknown       = "key_unknown"
 	reasonSession          = "session_not_kept"
-	reasonReplaySlow       = "replay_too_slow"
 	reasonDraining         = "draining"
 	reasonEvicted          = "access_withdrawn"
 	reasonExpired          = "token_expired"

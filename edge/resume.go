@@ -3,6 +3,7 @@ package edge
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -32,10 +33,7 @@ type resumption struct {
 	revision uint64
 	k        *socket
 	accepted bool // CONNECT is answered: there is no way back to a fresh session
-	missed   int  // events sent again
 	tries    int  // compare-and-sets that failed
-
-	plausible bool // an offset ahead of this edge's reader is one that the log has
 }
 
 // resumeRequest reads {pid, offset} of a CONNECT's payload. An offset that is no sequence counts as
@@ -98,7 +96,7 @@ func (record sessionRecord) resumable(r *resumption, window, maxAge time.Duratio
 	switch {
 	case record.User != r.who.user, record.Namespace != r.n.String(), len(record.SID) != len(socketID{}):
 		return false
-	case record.Evicted: // what it knows of its rooms may be wrong: it has to ask for them again
+	case record.Evicted, record.Unproved: // what it knows may be less than its offset says: it has to ask again
 		return false
 	case record.Lost != 0 && now.Sub(time.UnixMilli(record.Lost)) > window:
 		return false
@@ -170,7 +168,8 @@ func (r *resumption) take() {
 	})
 }
 
-// open makes the socket, with its old ids, and hands it to the replay.
+// open makes the socket, with its old ids, and gives it what it has missed: CONNECT first, then the
+// events, then it is a member of its rooms again.
 func (r *resumption) open() {
 	c := r.c
 	account, no := c.hold(r.who.user, r.n, true)
@@ -182,25 +181,106 @@ func (r *resumption) open() {
 		client: c, ns: r.n, user: r.who.user, account: account,
 		since: time.UnixMilli(r.record.Since), pid: r.pid, start: r.record.Start,
 	}
+	r.k.proved, r.k.provable = r.record.Proved, math.MaxUint32 // until it has caught up no pong proves anything
 	copy(r.k.id[:], r.record.SID)
 	r.k.who.Store(r.who)
 	r.k.saving.revision, r.k.saving.at = r.revision, time.Now()
-	c.server.replay(r)
+	replay := &catchUp{
+		s: c.server, k: r.k, rooms: r.rooms(), ahead: r.offset,
+		allowed: r.stillAllowed, begin: r.accept, failed: r.failed,
+	}
+	replay.frame = func(d *delivery) *engine.Frame { return r.k.missedFrame(d, d.seq) }
+	replay.done = func(position uint64) { r.goLive(position, replay.sent) }
+	replay.run()
 }
 
-// from is the position behind which a room's events were missed.
-func (r *resumption) from(joined uint64) uint64 { return max(r.offset, r.record.Start, joined) }
-
-// earliest is the position behind which anything may have been missed.
-func (r *resumption) earliest() uint64 { return max(r.offset, r.record.Start) }
+// earliest is the position behind which anything may have been missed: what the client says that it has,
+// and what its pongs have proved.
+func (r *resumption) earliest() uint64 { return max(r.offset, r.record.Proved, r.record.Start) }
 
 // rooms are all rooms of the session with the position of each.
-func (r *resumption) rooms() []sessionRoom {
-	rooms := slices.Clone(r.record.Rooms)
+func (r *resumption) rooms() []missedRoom {
+	var rooms []missedRoom
+	for _, in := range r.record.Rooms {
+		rooms = append(rooms, missedRoom{in.Room, max(r.earliest(), in.Joined)})
+	}
 	for _, name := range r.k.ownRooms() {
-		rooms = append(rooms, sessionRoom{Room: name, Joined: r.record.Start})
+		rooms = append(rooms, missedRoom{name, r.earliest()})
 	}
 	return rooms
+}
+
+// stillAllowed looks at the changes of access up to this position of the log: one may have come since the
+// rooms were checked, and what follows it is not for who was taken out.
+func (r *resumption) stillAllowed() bool {
+	s := r.c.server
+	return !slices.ContainsFunc(r.record.Rooms, func(in sessionRoom) bool {
+		list, changed := s.changes.latest(in.Room)
+		return changed && !s.mayStay(list, r.who, in.Room)
+	})
+}
+
+// accept answers the CONNECT. It returns false when the client has gone.
+func (r *resumption) accept() bool {
+	if !r.c.add(r.k) {
+		r.c.server.leaveSession(r.k, false, time.Now())
+		return false
+	}
+	r.accepted = true
+	r.k.accept()
+	return true
+}
+
+// failed makes it a fresh session, or, when CONNECT is answered already or the bus does not answer, has
+// the client come back.
+func (r *resumption) failed(why failure) {
+	if !r.accepted {
+		r.c.release(r.k)
+		if why != failBus {
+			r.giveUp(string(why))
+			return
+		}
+		r.c.end(r.n)
+	}
+	reason, how := string(why), engine.ReasonServerClose
+	if why == failSlow {
+		how = engine.ReasonSlowReader
+	}
+	r.c.drop(reason, how)
+}
+
+// goLive makes the socket a member of its rooms at this position. An edge whose reader is behind what
+// the client has already delivers nothing of it again.
+func (r *resumption) goLive(position uint64, missed int) {
+	k, s := r.k, r.c.server
+	k.delivered = max(position, r.offset)
+	k.joinOwn()
+	for _, in := range r.record.Rooms {
+		if k.rejoin(in) && in.origin() == roomAsked {
+			s.accounts.enter(k.account, in.Room)
+			if kind, _, err := subjects.ParseRoom(in.Room); err == nil && kind == subjects.KindRoom {
+				s.announceJoined(k, in.Room)
+			}
+		}
+	}
+	k.caughtUp()
+	s.metrics.resumed("recovered")
+	r.c.opened(r.n)
+	s.greet(k, &greeted{recovered: true, from: r.earliest(), missed: missed})
+}
+
+// rejoin is join with the position at which the room was first joined: a later resumption may ask for
+// what came since.
+func (k *socket) rejoin(in sessionRoom) bool {
+	if !k.join(in.Room, in.origin()) {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if i := k.find(in.Room); i >= 0 {
+		k.rooms[i].joined = in.Joined
+	}
+	return true
 }
 
 // dismissal tells the edge that had a session to let go of its socket: it is the one that knows an older

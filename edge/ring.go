@@ -56,6 +56,14 @@ func (r *ring) drop() {
 	}
 }
 
+// newest is the newest event here, nil without one.
+func (r *ring) newest() *delivery {
+	if len(r.events) == 0 {
+		return nil
+	}
+	return r.events[len(r.events)-1]
+}
+
 // covers reports whether everything behind seq is here.
 func (r *ring) covers(seq uint64) bool { return seq+1 >= r.first }
 

@@ -21,11 +21,13 @@ type sessionRecord struct {
 	User      string        `json:"user"`
 	Namespace string        `json:"namespace"`
 	SID       string        `json:"sid"`
-	Start     uint64        `json:"start"`             // log position at which the session began
-	Since     int64         `json:"since"`             // Unix ms
-	Owner     string        `json:"owner"`             // the edge
-	Lost      int64         `json:"lost,omitempty"`    // Unix ms at which its transport was lost; 0 while it lives
-	Evicted   bool          `json:"evicted,omitempty"` // taken out of a room, perhaps without knowing
+	Start     uint64        `json:"start"`              // log position at which the session began
+	Proved    uint64        `json:"proved,omitempty"`   // log position up to which a pong has proved that all arrived
+	Since     int64         `json:"since"`              // Unix ms
+	Owner     string        `json:"owner"`              // the edge
+	Lost      int64         `json:"lost,omitempty"`     // Unix ms at which its transport was lost; 0 while it lives
+	Evicted   bool          `json:"evicted,omitempty"`  // taken out of a room, perhaps without knowing
+	Unproved  bool          `json:"unproved,omitempty"` // was sent what lies before its offset, perhaps in vain
 	Rooms     []sessionRoom `json:"rooms"`
 }
 
@@ -147,6 +149,7 @@ func (k *socket) record() sessionRecord {
 		Since: k.since.UnixMilli(), Owner: k.client.server.options.Name, Lost: k.lost, Evicted: k.evicted,
 		Rooms: make([]sessionRoom, 0, len(k.rooms)),
 	}
+	r.Proved, r.Unproved = k.proof()
 	for _, m := range k.rooms {
 		if m.origin != roomOwn {
 			r.Rooms = append(r.Rooms, sessionRoom{m.room.key.name, m.joined, m.origin == roomService})
@@ -161,6 +164,25 @@ func (s *Server) forget(k *socket) {
 		return // it ages
 	}
 	_ = s.nc.PublishMsg(&nats.Msg{Subject: sessionPut + k.pid, Header: nats.Header{"KV-Operation": {"DEL"}}})
+}
+
+// proof reads what pongs have proved of this socket. One counts when its ping was queued behind all that the
+// socket had caught up with. It needs mu.
+func (k *socket) proof() (proved uint64, unproved bool) {
+	mark, ping := k.client.session.Proof()
+	if ping > k.provable {
+		k.proved = max(k.proved, mark)
+		k.unproved = k.unproved && k.catching > 0
+	}
+	return k.proved, k.unproved
+}
+
+// caughtUp says that all that the socket had missed is queued: pings from now on come behind it.
+func (k *socket) caughtUp() {
+	pings := k.client.session.Pings()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.provable = pings
 }
 
 // origins of a record's rooms, for the socket that takes them over.

@@ -46,12 +46,21 @@ type socket struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	rooms   []membership
-	lanes   []*lane // commands in flight, by first token; see commands.go
-	saving  saving
+	rooms  []membership
+	lanes  []*lane // commands in flight, by first token; see commands.go
+	saving saving
+	proofs
 	evicted bool  // from a room: the session ends with its transport, since the news may be lost with it
 	lost    int64 // Unix ms; the transport is gone and the session waits to be resumed
 	closed  bool
+}
+
+// proofs are what a socket's pongs have proved, see session.go; guarded by its mu.
+type proofs struct {
+	proved   uint64 // log position up to which everything has arrived
+	provable uint32 // number of the last ping that was queued before all was there that the socket had missed
+	catching uint16 // subscriptions since a position that are under way
+	unproved bool   // what such a subscription sent has perhaps not arrived
 }
 
 // membership is one room of a socket and who asked for it.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -115,5 +116,30 @@ func TestUnsolicitedPong(t *testing.T) {
 		}
 		c.wantText("2")
 		near(t, "ping", start, beatInterval)
+	})
+}
+
+// A pong proves what was queued before its ping, and nothing that came between the two.
+func TestPongProves(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode Mode) {
+		var sent atomic.Uint64
+		sent.Store(7)
+		s := serve(t, nil, Options{Mode: mode, PingInterval: beatInterval, PingTimeout: 10 * time.Second, Mark: sent.Load})
+		c := s.websocket()
+		session := s.session()
+		if mark, ping := session.Proof(); mark != 0 || ping != 0 {
+			t.Errorf("before any pong: %d, ping %d", mark, ping)
+		}
+		c.wantText("2")
+		sent.Store(8)
+		if n := session.Pings(); n != 1 {
+			t.Errorf("%d pings", n)
+		}
+		c.send(opText, "3")
+		eventually(t, "the pong is seen", func() bool { mark, ping := session.Proof(); return mark == 7 && ping == 1 })
+		c.send(opText, "3") // answers nothing
+		c.wantText("2")
+		c.send(opText, "3")
+		eventually(t, "the second pong is seen", func() bool { mark, ping := session.Proof(); return mark == 8 && ping == 2 })
 	})
 }

@@ -55,6 +55,9 @@ type Options struct {
 	// AllowOrigin is asked for every request that has an Origin header, on both transports; nil allows
 	// every origin. An allowed origin gets CORS headers, a refused one 403.
 	AllowOrigin func(origin, host string) bool
+	// Mark is asked whenever a ping is queued, with the session's lock held, for a number that says how
+	// far its owner has sent by then; see Session.Proof. nil is always 0.
+	Mark func() uint64
 	// Allow is asked last before a session begins; nil, or a nil answer, accepts.
 	Allow func(*Request) *Refusal
 	// HTTP serves whatever is not under Path; nil answers 404.
@@ -134,6 +137,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.NoPolling && o.NoWebSocket {
 		return o, fmt.Errorf("engine: Options.NoPolling and NoWebSocket: one transport must stay")
+	}
+	if o.Mark == nil {
+		o.Mark = func() uint64 { return 0 }
 	}
 	if o.HTTP == nil {
 		o.HTTP = http.NotFoundHandler()

@@ -59,6 +59,16 @@ type Session struct {
 	after   Reason // of CloseAfterFlush; ReasonNone otherwise
 	visible bool   // Open has returned
 	flags
+	proof
+}
+
+// proof is what pongs prove: a pong comes behind everything that was queued before its ping. Guarded by
+// its session's mu.
+type proof struct {
+	marked uint64 // Options.Mark when the last ping was queued
+	proved uint64 // Options.Mark when the last ping that was answered was queued
+	pings  uint32 // queued so far
+	ponged uint32 // number of the last one that was answered, from 1; 0 for none
 }
 
 // flags of a Session, guarded by its mu.
@@ -102,6 +112,21 @@ func (s *Session) Pending() (frames, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return int(s.queue.frames), int(s.queue.bytes)
+}
+
+// Pings is how many pings were queued so far. What is queued from now on is before every later one.
+func (s *Session) Pings() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pings
+}
+
+// Proof is what Options.Mark said when the last ping that the client has answered was queued, and that
+// ping's number, 0 without one: what was queued before it has arrived.
+func (s *Session) Proof() (mark uint64, ping uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proved, s.ponged
 }
 
 // Close ends the session soon, without what still waits. The first reason wins.
@@ -234,6 +259,7 @@ func (s *Session) pong() {
 	s.mu.Lock()
 	if s.pinged {
 		s.pinged, s.beat = false, s.engine.now()
+		s.proved, s.ponged = s.marked, s.pings
 		s.shard.wheel.schedule(&s.timer, s, s.nextDeadline())
 	}
 	s.mu.Unlock()
@@ -278,6 +304,8 @@ func (s *Session) expire(now int64) (next int64) {
 			s.beat += now - due
 		}
 		s.pinged = true
+		s.marked = o.Mark()
+		s.pings++
 		s.queue.push(pingFrame)
 		s.wake()
 	}
