@@ -59,16 +59,24 @@ func (a *accessChanges) latest(room string) (accessList, bool) {
 // belongs to its service, so its list is its membership: allowed users are let in on every socket, all
 // others are taken out.
 func (s *Server) applyAccess(d *delivery, route subjects.Route) {
-	var list accessList
-	if err := json.Unmarshal(d.payload, &list); err != nil {
+	list, ok := s.noteAccess(d, route)
+	if !ok {
 		s.deadLetter(d, "bad-access", "the access list is not understood")
 		return
 	}
-	s.changes.note(route.Room, list, time.Now())
 	s.evict(route.Room, func(k *socket) bool { return s.mayStay(list, k.who.Load(), route.Room) })
 	if route.Kind == subjects.KindConversation {
 		s.letIn(route.Room, list)
 	}
+}
+
+// noteAccess remembers what an access:changed says.
+func (s *Server) noteAccess(d *delivery, route subjects.Route) (list accessList, ok bool) {
+	if err := json.Unmarshal(d.payload, &list); err != nil {
+		return accessList{}, false
+	}
+	s.changes.note(route.Room, list, time.Now())
+	return list, true
 }
 
 // hasMember reads the list as a membership, where no scope counts.

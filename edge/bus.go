@@ -11,13 +11,13 @@ import (
 )
 
 // watchBus keeps the edge and the bus in step: it notices reconnects and drops on state.> and asks the
-// services again, and a log that is not the one it was.
+// services again, a log that is not the one it was, and a reader to which nothing comes.
 func (s *Server) watchBus(ctx context.Context) {
 	status := s.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED)
 	defer s.nc.RemoveStatusListener(status)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	dropped, unchecked := s.reader.dropped(), false
+	w := busWatch{s: s, dropped: s.reader.dropped()}
 	for {
 		select {
 		case <-ctx.Done():
@@ -25,42 +25,81 @@ func (s *Server) watchBus(ctx context.Context) {
 		case now := <-status:
 			s.log.Info("connection to NATS", "status", now.String())
 			if now == nats.CONNECTED {
-				unchecked = !s.resync(ctx)
+				w.reconnected = true
+				w.look(ctx)
 			}
+		case <-s.reader.stuck:
+			w.unread = true
+			w.look(ctx)
 		case <-tick.C:
-			if unchecked && s.nc.IsConnected() {
-				unchecked = !s.resync(ctx)
-			}
-			if n := s.reader.dropped(); n > dropped {
-				s.log.Warn("state events were dropped: asking the services again", "dropped", n-dropped)
-				dropped = n
-				s.greetAll()
-			}
+			w.look(ctx)
 		}
 	}
 }
 
-// resync follows a reconnect. It returns false when the log could not be asked: a server that has just
-// started may not have it yet.
-func (s *Server) resync(ctx context.Context) (done bool) {
+// busWatch is what watchBus remembers from one look to the next.
+type busWatch struct {
+	s           *Server
+	dropped     int    // state and live messages
+	position    uint64 // of the log, at the last look
+	waiting     bool   // the log was longer than that then
+	reconnected bool   // and not asked about what was missed yet
+	unread      bool   // the log is to be read anew, which has not succeeded yet
+}
+
+// look is one look at the bus.
+func (w *busWatch) look(ctx context.Context) {
+	s := w.s
+	if !s.nc.IsConnected() {
+		w.waiting = false
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	rewound, err := s.reader.rewound(ctx)
+	if w.unread {
+		if err := s.reader.again(ctx); err != nil {
+			s.log.Warn("the log cannot be read, trying again", "error", err)
+			return
+		}
+		w.unread = false
+	}
+	rewound, behind, err := s.reader.check(ctx)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return true
-	case err != nil:
-		s.log.Warn("the log cannot be checked after the reconnect, trying again", "error", err)
-		return false
+		return
+	case err != nil: // a server that has just started may not have it yet
+		w.unread = w.unread || rewound
+		s.log.Warn("the log cannot be checked, trying again", "error", err)
+		return
 	case rewound:
 		s.metrics.rewinds.Inc()
-		s.log.Error("the log ends before what was already read: it was replaced; clients begin anew at its end")
+		s.log.Error("the log is another one than was read so far; clients begin anew at its end")
 		s.mailbox.post(s.startOver)
-		return true
+		w.reconnected = false
+		return
 	}
-	s.connections.announce()
-	s.greetAll()
-	return true
+	w.progress(behind)
+	if n := s.reader.dropped(); n > w.dropped || w.reconnected {
+		if n > w.dropped {
+			s.log.Warn("state events were dropped: asking the services again", "dropped", n-w.dropped)
+		}
+		if w.reconnected {
+			s.connections.announce()
+		}
+		w.dropped, w.reconnected = n, false
+		s.greetAll()
+	}
+}
+
+// progress has the log read anew when it has grown and nothing has come from one look to the next,
+// although nothing that came before waits for the fan-out.
+func (w *busWatch) progress(behind uint64) {
+	r := w.s.reader
+	position, idle := r.position.Load(), len(r.out) == 0
+	if w.waiting && idle && behind > 0 && position == w.position {
+		r.repair("nothing comes")
+	}
+	w.position, w.waiting = position, behind > 0 && idle
 }
 
 // startOver forgets every position in the old log. Clients hold offsets of it, so their sessions end:
@@ -73,6 +112,16 @@ func (s *Server) startOver() {
 		s.forget(k)
 		k.client.session.Close(engine.ReasonServerClose)
 	})
+}
+
+// readOnBehind follows a gap that cannot be closed: the log was trimmed before this edge had read it. Its
+// clients may have missed something, so they are sent to resume: an edge that has read it gives it to
+// them, and else they begin anew. It runs on the fan-out goroutine.
+func (s *Server) readOnBehind(position uint64) {
+	s.log.Error("the log was trimmed before it was read; clients come back", "position", position)
+	s.ring = newRing(position)
+	s.fanned.Store(position)
+	s.hub.eachSocket(func(k *socket) { k.client.drop(reasonLogTrimmed, engine.ReasonServerClose) })
 }
 
 // greetAll asks hello again for every socket, without another `connected`.

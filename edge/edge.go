@@ -125,7 +125,7 @@ func New(nc *nats.Conn, o Options) (*Server, error) {
 		options: o, limits: o.Limits, log: o.Logger.With("edge", o.Name), nc: nc, js: js,
 		packetLimits: sio.Limits{MaxAttachments: o.Limits.Attachments, MaxBytes: o.Limits.MaxPayload, Namespaces: namespaces[:]},
 		hub:          newHub(), accounts: newAccounts(o.Limits), throttle: newThrottle(o.Limits.FailuresPerMinute),
-		greeters: &greeters{}, revocations: newRevocations(), changes: newAccessChanges(), reader: newReader(nc, js), dead: make(deadLetters, deadLetterBound), mailbox: newMailbox(), replays: make(chan struct{}, replayAtOnce),
+		greeters: &greeters{}, revocations: newRevocations(), changes: newAccessChanges(), reader: newReader(nc, js, o.Logger), dead: make(deadLetters, deadLetterBound), mailbox: newMailbox(), replays: make(chan struct{}, replayAtOnce),
 	}
 	if s.connections, err = newConnections(s); err != nil {
 		return nil, err
@@ -191,8 +191,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		_ = l.Close()
 		return fmt.Errorf("edge: %w", err)
 	}
-	s.ring = newRing(s.reader.position.Load())
-	s.fanned.Store(s.reader.position.Load())
+	s.ring = newRing(s.reader.begun)
+	s.fanned.Store(s.reader.begun)
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
 	defer stop()
 	if err := s.watchRevocations(work); err != nil {
@@ -201,9 +201,10 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	s.atRest[0].Store(int64(runtime.NumGoroutine()))
 	s.atRest[1].Store(int64(descriptors()))
-	s.following.Store(true)
 	var group sync.WaitGroup
 	group.Go(func() { s.fanOut(work) })
+	s.awaitPreface(ctx)
+	s.following.Store(true)
 	group.Go(func() { every(work, sweepEvery, s.requests.sweep) })
 	group.Go(func() { s.watchBus(work) })
 	group.Go(func() { s.keepDeadLetters(work) })
@@ -238,6 +239,21 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	return err
 }
+
+// awaitPreface waits until the ring has what was in the log before, so that nobody who connects gets it
+// as news. It does not wait for ever: messages that are trimmed meanwhile never come.
+func (s *Server) awaitPreface(ctx context.Context) {
+	late := time.NewTimer(prefaceLimit)
+	defer late.Stop()
+	select {
+	case <-s.reader.prefaced:
+	case <-ctx.Done():
+	case <-late.C:
+		s.log.Warn("the log's newest messages do not come; beginning without some of them")
+	}
+}
+
+const prefaceLimit = 10 * time.Second
 
 // every calls f once a period until ctx ends.
 func every(ctx context.Context, period time.Duration, f func(now time.Time)) {

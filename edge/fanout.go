@@ -26,11 +26,33 @@ func (s *Server) fanOut(ctx context.Context) {
 		case <-s.mailbox.wake:
 			s.mailbox.run()
 		case d := <-s.reader.out:
-			s.deliver(&d, destination[:0])
+			switch {
+			case d.lost:
+				s.readOnBehind(d.seq)
+			case d.preface != prefaceNone:
+				s.preface(&d)
+			default:
+				s.deliver(&d, destination[:0])
+			}
 			if d.seq != 0 {
 				s.fanned.Store(d.seq)
 			}
 		}
+	}
+}
+
+// preface takes a message that was in the log before this edge: for the ring, and for what it says of
+// access. It reached clients, or became a dead letter, through the edges that were there.
+func (s *Server) preface(d *delivery) {
+	if route, err := subjects.ParseRoute(d.subject); err == nil {
+		d.room, d.event = route.Room, route.Event()
+		if d.event == accessChanged {
+			s.noteAccess(d, route)
+		}
+	}
+	s.ring.add(d)
+	if d.preface == prefaceLast {
+		close(s.reader.prefaced)
 	}
 }
 

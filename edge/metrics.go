@@ -88,6 +88,7 @@ var (
 	descRooms    = prometheus.NewDesc(metricPrefix+"rooms", "Rooms with a member, beside each user's own.", nil, nil)
 	descPosition = prometheus.NewDesc(metricPrefix+"log_position", "Log sequence of the last message read.", nil, nil)
 	descPending  = prometheus.NewDesc(metricPrefix+"requests_pending", "Requests on the bus without an answer yet.", nil, nil)
+	descGaps     = prometheus.NewDesc(metricPrefix+"log_gaps_total", "Gaps in what was read of the log: repaired by reading again, erased from the log by somebody, lost because the log was trimmed first.", []string{"outcome"}, nil)
 	descUp       = prometheus.NewDesc(metricPrefix+"bus_connected", "1 while NATS is connected.", nil, nil)
 )
 
@@ -126,6 +127,9 @@ func (c *engineCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descUsers, users)
 	gauge(descRooms, rooms.total)
 	counter(descPosition, c.s.reader.position.Load())
+	counter(descGaps, c.s.reader.repairs.Load(), "repaired")
+	counter(descGaps, c.s.reader.erased.Load(), "erased")
+	counter(descGaps, c.s.reader.lost.Load(), "lost")
 	gauge(descPending, c.s.requests.pending())
 	up := 0
 	if c.s.nc.IsConnected() {

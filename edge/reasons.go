@@ -82,6 +82,7 @@ const (
 	reasonBusAway          = "bus_away"
 	reasonKeyUnknown       = "key_unknown"
 	reasonSession          = "session_not_kept"
+	reasonLogTrimmed       = "log_trimmed"
 	reasonDraining         = "draining"
 	reasonEvicted          = "access_withdrawn"
 	reasonExpired          = "token_expired"

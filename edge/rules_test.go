@@ -270,3 +270,36 @@ func TestExpiry(t *testing.T) {
 		})
 	}
 }
+
+func TestSequenceJudges(t *testing.T) {
+	type message struct {
+		consumer    string
+		number, seq uint64
+		want        verdict
+	}
+	for name, messages := range map[string][]message{
+		"in order":                      {{"a", 1, 11, seqNext}, {"a", 2, 12, seqNext}},
+		"erased in between":             {{"a", 1, 11, seqNext}, {"a", 2, 15, seqHole}, {"a", 3, 16, seqNext}},
+		"not received":                  {{"a", 1, 11, seqNext}, {"a", 3, 13, seqGap}, {"a", 4, 14, seqGap}},
+		"the first is not received":     {{"a", 2, 12, seqGap}},
+		"a new consumer goes on":        {{"a", 1, 11, seqNext}, {"b", 1, 12, seqNext}},
+		"a new consumer repeats":        {{"a", 1, 11, seqNext}, {"b", 1, 11, seqRepeated}, {"b", 2, 12, seqNext}},
+		"a new consumer skips":          {{"a", 1, 11, seqNext}, {"b", 2, 13, seqGap}},
+		"the same again":                {{"a", 1, 11, seqNext}, {"a", 1, 11, seqRepeated}, {"a", 2, 12, seqNext}},
+		"behind the position":           {{"a", 1, 9, seqRepeated}, {"a", 2, 10, seqRepeated}, {"a", 3, 11, seqNext}},
+		"a hole at the new one's start": {{"a", 1, 11, seqNext}, {"b", 1, 20, seqHole}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sequence{position: 10}
+			for i, m := range messages {
+				got := s.judge(m.consumer, m.number, m.seq)
+				if got != m.want {
+					t.Fatalf("message %d: %d, want %d", i, got, m.want)
+				}
+				if got == seqNext || got == seqHole {
+					s.took(m.seq)
+				}
+			}
+		})
+	}
+}
