@@ -18,21 +18,22 @@ const module = "github.com/lexiflow/realtime/"
 // nothing of ours, but for the one that holds it: a test binary of its own, a generator. cmd may
 // import everything but other commands.
 var arrows = map[string][]string{
-	"subjects":         {},
-	"subjects/natsd":   {"subjects"},
-	"edge/sio":         {},
-	"edge/engine":      {"edge/sio"},
-	"edge/sioclient":   {"edge/sio"},
-	"edge/conformance": {"edge/engine", "edge/sio"},
-	"edge":             {"subjects", "edge/sio", "edge/engine"},
-	"presence":         {"subjects"},
-	"notifyd":          {"subjects"},
-	"msgd":             {"subjects"},
-	"dashboardd":       {"subjects"},
+	"subjects":                {},
+	"subjects/natsd":          {"subjects"},
+	"subjects/natsd/natstest": {},
+	"edge/sio":                {},
+	"edge/engine":             {"edge/sio"},
+	"edge/sioclient":          {"edge/sio"},
+	"edge/conformance":        {"edge/engine", "edge/sio"},
+	"edge":                    {"subjects", "edge/sio", "edge/engine"},
+	"presence":                {"subjects"},
+	"notifyd":                 {"subjects"},
+	"msgd":                    {"subjects"},
+	"dashboardd":              {"subjects"},
 }
 
-// inTests are what tests may import besides: a real NATS server and a client.
-var inTests = []string{"subjects", "subjects/natsd", "edge/sioclient"}
+// inTests are what tests may import besides: a real NATS server, a cluster of them, and a client.
+var inTests = []string{"subjects", "subjects/natsd", "subjects/natsd/natstest", "edge/sioclient"}
 
 // goFile is what a source file says about itself.
 type goFile struct {
@@ -116,6 +117,7 @@ func TestMayImport(t *testing.T) {
 	}{
 		"edge may subjects":             {goFile{folder: "edge"}, "subjects", true},
 		"edge must not natsd":           {goFile{folder: "edge"}, "subjects/natsd", false},
+		"edge must not natstest":        {goFile{folder: "edge"}, "subjects/natsd/natstest", false},
 		"its tests may natsd":           {goFile{folder: "edge", test: true}, "subjects/natsd", true},
 		"subjects must not edge":        {goFile{folder: "subjects"}, "edge", false},
 		"sio must not subjects":         {goFile{folder: "edge/sio"}, "subjects", false},

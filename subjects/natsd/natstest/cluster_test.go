@@ -1,0 +1,77 @@
+package natstest_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lexiflow/realtime/subjects"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
+)
+
+func TestMain(m *testing.M) {
+	natstest.Main()
+	os.Exit(m.Run())
+}
+
+// TestReplicasSurviveTheirLeader: with three replicas, what the log has acknowledged is there after its
+// leader was killed, the log goes on without it, and the dead one catches up.
+func TestReplicasSurviveTheirLeader(t *testing.T) {
+	c := natstest.Start(t, 3)
+	nc := c.Connect()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{Replicas: 3}); err != nil {
+		t.Fatal(err)
+	}
+	pub := subjects.NewPublisher(nc, js)
+	publish := func(n int) {
+		t.Helper()
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			seq, err := pub.PublishLog(ctx, subjects.KindCase, "1", "document:uploaded", []byte(`{}`), subjects.WithMsgID(string(rune('a'+n))))
+			cancel()
+			if err == nil {
+				if seq != uint64(n) {
+					t.Errorf("event %d has the sequence %d", n, seq)
+				}
+				return
+			}
+			if t.Context().Err() != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish(1)
+	publish(2)
+	leader := c.AwaitLeader(js, subjects.StreamLog)
+	c.Kill(leader)
+	publish(3)
+	if next := c.AwaitLeader(js, subjects.StreamLog); next == leader {
+		t.Errorf("the dead node %d leads", leader)
+	}
+	c.Restart(leader)
+	others := c.Others(leader)
+	c.AwaitMeta()
+	stream, err := js.Stream(t.Context(), subjects.StreamLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The dead one is needed now: without it there is no majority.
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		info, err := stream.Info(t.Context())
+		if err == nil && info.Cluster != nil && len(info.Cluster.Replicas) == 2 && info.Cluster.Replicas[0].Current && info.Cluster.Replicas[1].Current {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the node that came back does not catch up: %v", err)
+		}
+	}
+	c.Kill(others[0])
+	publish(4)
+}
