@@ -90,7 +90,9 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, error) {
 // first attempt and not as a server that seems absent.
 func (o ConnectOptions) natsOptions(log *slog.Logger) (nats.Options, error) {
 	opts := nats.GetDefaultOptions()
-	opts.Url = o.URL
+	for address := range strings.SplitSeq(o.URL, ",") { // nats.Connect would split them, Options.Connect does not
+		opts.Servers = append(opts.Servers, strings.TrimSpace(address))
+	}
 	opts.Name = o.Name
 	opts.MaxReconnect = -1
 	opts.ReconnectWait = connectWait

@@ -213,3 +213,22 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+// One of several addresses is enough, in whatever place.
+func TestConnectToOneOfSeveral(t *testing.T) {
+	s, err := natsd.Start(t.Context(), natsd.Options{Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	nobody := "nats://" + freeAddr(t)
+	for _, list := range []string{nobody + "," + s.ClientURL(), s.ClientURL() + ", " + nobody} {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		nc, err := Connect(ctx, ConnectOptions{URL: list, Logger: slog.New(slog.DiscardHandler)})
+		cancel()
+		if err != nil {
+			t.Fatalf("%s: %v", list, err)
+		}
+		nc.Close()
+	}
+}
