@@ -45,6 +45,7 @@ type busWatch struct {
 	waiting     bool   // the log was longer than that then
 	reconnected bool   // and not asked about what was missed yet
 	unread      bool   // the log is to be read anew, which has not succeeded yet
+	doubt       bool   // it seemed to be another one at the last look
 }
 
 // look is one look at the bus.
@@ -61,23 +62,20 @@ func (w *busWatch) look(ctx context.Context) {
 			s.log.Warn("the log cannot be read, trying again", "error", err)
 			return
 		}
-		w.unread = false
+		w.unread, w.waiting = false, false
 	}
-	rewound, behind, err := s.reader.check(ctx)
+	replaced, behind, err := s.reader.check(ctx)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return
 	case err != nil: // a server that has just started may not have it yet
-		w.unread = w.unread || rewound
 		s.log.Warn("the log cannot be checked, trying again", "error", err)
 		return
-	case rewound:
-		s.metrics.rewinds.Inc()
-		s.log.Error("the log is another one than was read so far; clients begin anew at its end")
-		s.mailbox.post(s.startOver)
-		w.reconnected = false
+	case replaced:
+		w.replaced(ctx)
 		return
 	}
+	w.doubt = false
 	w.progress(behind)
 	if n := s.reader.dropped(); n > w.dropped || w.reconnected {
 		if n > w.dropped {
@@ -89,6 +87,24 @@ func (w *busWatch) look(ctx context.Context) {
 		w.dropped, w.reconnected = n, false
 		s.greetAll()
 	}
+}
+
+// replaced acts when two looks in a row have found another log: a server that has just lost its leadership
+// may speak of an end that is no more.
+func (w *busWatch) replaced(ctx context.Context) {
+	s := w.s
+	if !w.doubt {
+		w.doubt = true
+		return
+	}
+	if err := s.reader.startOver(ctx); err != nil {
+		s.log.Warn("the new log cannot be read, trying again", "error", err)
+		return
+	}
+	s.metrics.rewinds.Inc()
+	s.log.Error("the log is another one than was read so far; clients begin anew at its end")
+	s.mailbox.post(s.startOver)
+	w.reconnected, w.doubt = false, false
 }
 
 // progress has the log read anew when it has grown and nothing has come from one look to the next,

@@ -130,15 +130,23 @@ func (b *browser) ack(event string, args ...any) map[string]any {
 // next waits for the next event of this name and returns its data.
 func (b *browser) next(name string) map[string]any {
 	b.t.Helper()
-	deadline := time.After(patience)
+	data, ok := b.await(name, patience)
+	if !ok {
+		b.t.Fatalf("no %s", name)
+	}
+	return data
+}
+
+func (b *browser) await(name string, within time.Duration) (data map[string]any, ok bool) {
+	deadline := time.After(within)
 	for {
 		select {
 		case e := <-b.events:
 			if e.name == name {
-				return e.data
+				return e.data, true
 			}
 		case <-deadline:
-			b.t.Fatalf("no %s", name)
+			return nil, false
 		}
 	}
 }

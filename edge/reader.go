@@ -303,32 +303,45 @@ func (r *reader) push(d delivery) {
 	}
 }
 
-// check compares the log's end with the position. A log that ends before it, or was made at another time, is
-// another one: reading goes on from its end instead of waiting for it to grow past the old position.
-func (r *reader) check(ctx context.Context) (rewound bool, behind uint64, err error) {
+// check compares the log's end with the position, and returns how much is still to be read. A log that ends
+// before the position, or was made at another time, is another one.
+func (r *reader) check(ctx context.Context) (replaced bool, behind uint64, err error) {
+	position := r.position.Load() // first: it moves on while the stream is asked
 	ends, err := r.ends(ctx)
 	if err != nil {
 		return false, 0, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	position := r.position.Load()
-	if ends.last >= position && ends.created.Equal(r.created) {
-		return false, ends.last - min(ends.last, max(position, r.nothing)), nil
+	if ends.last < position || !ends.created.Equal(r.created) {
+		return true, 0, nil
 	}
+	return false, ends.last - min(ends.last, max(position, r.nothing)), nil
+}
+
+// startOver goes on from the end of another log (restored, or made anew), instead of waiting for it to grow
+// past the old position.
+func (r *reader) startOver(ctx context.Context) error {
+	ends, err := r.ends(ctx)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.created, r.nothing = ends.created, 0
 	r.position.Store(ends.last)
 	_, err = r.follow(ctx)
-	return true, 0, err
+	return err
 }
 
 // lag is how many messages of the log this edge has not read yet.
 func (r *reader) lag(ctx context.Context) (uint64, error) {
+	position := r.position.Load()
 	ends, err := r.ends(ctx)
 	if err != nil {
 		return 0, err
 	}
-	last, position := ends.last, r.position.Load()
+	last := ends.last
 	if last < position {
 		return 0, errRewound
 	}
