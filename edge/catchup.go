@@ -24,6 +24,7 @@ type catchUp struct {
 	k     *socket
 	rooms []missedRoom
 	ahead uint64 // position up to which the client has everything, although this edge may not have read so far
+	waits bool   // until this edge has read as far; otherwise done has to skip what is before it
 
 	// What to do on the way; all but failed on the fan-out goroutine.
 	allowed func() bool                   // may it still have these rooms? asked before each portion
@@ -35,6 +36,7 @@ type catchUp struct {
 	// Owned by the step under way: steps follow one another.
 	begun     bool
 	plausible bool // an ahead beyond this edge's reader is one that the log has
+	late      time.Time
 	sent      int
 }
 
@@ -83,6 +85,9 @@ func (c *catchUp) seam(from uint64) {
 		return
 	case c.ahead > position && !c.plausible:
 		go c.checkAhead()
+		return
+	case c.ahead > position && c.waits:
+		go c.await()
 		return
 	case from < position && !c.s.ring.covers(from):
 		go c.fetch(from, position, c.s.ring.newest())
@@ -173,6 +178,25 @@ func (c *catchUp) checkAhead() {
 		c.plausible = true
 		c.run()
 	}
+}
+
+// await comes back when this edge has read as far as another had, or a moment later.
+func (c *catchUp) await() {
+	if c.late.IsZero() {
+		c.late = time.Now().Add(c.s.options.CommandTimeout)
+	}
+	for c.s.fanned.Load() < c.ahead {
+		if time.Now().After(c.late) {
+			c.failed(failBus)
+			return
+		}
+		select {
+		case <-c.s.reader.end:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	c.run()
 }
 
 // fetch reads what the ring does not have any more from the stream.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,23 @@ type browser struct {
 type arrival struct {
 	name string
 	data map[string]any
+	at   uint64 // log position; 0 for none
+}
+
+func positionOf(t testing.TB, raw json.RawMessage) (position uint64) {
+	t.Helper()
+	if raw == nil {
+		return 0
+	}
+	if err := json.Unmarshal(raw, new(string)); err != nil {
+		t.Errorf("%s is no position", raw)
+		return 0
+	}
+	position, err := strconv.ParseUint(string(raw[1:len(raw)-1]), 10, 64)
+	if err != nil {
+		t.Error(err)
+	}
+	return position
 }
 
 func tokenFor(t testing.TB, user, scope string) string {
@@ -84,9 +102,14 @@ func dialWith(t testing.TB, url, namespace, token string, auth map[string]any) *
 				return
 			}
 			var data map[string]any
+			var at uint64
 			if n := len(args); n > 1 && args[n-1][0] == '"' { // the offset
+				if positionOf(t, args[n-1]) < positionOf(t, b.offset) {
+					t.Errorf("the offset goes back from %s to %s at %s", b.offset, args[n-1], name)
+				}
 				b.offset = args[n-1]
-				args = args[:n-1]
+				at = positionOf(t, args[1]) // an event's own position comes first
+				args = args[:1]
 			}
 			if len(args) > 0 {
 				if err := json.Unmarshal(args[len(args)-1], &data); err != nil {
@@ -96,7 +119,7 @@ func dialWith(t testing.TB, url, namespace, token string, auth map[string]any) *
 			if name == "connected" {
 				close(connected)
 			}
-			b.events <- arrival{name, data}
+			b.events <- arrival{name, data, at}
 		},
 	})
 	if err != nil {

@@ -22,6 +22,7 @@
 // # Down: from the bus to a browser
 //
 //	LEX, state.>, live.>  reader.go   one ordered consumer, two subscriptions, one channel
+//	                      sequence.go no message of the log is skipped unnoticed; bus.go acts on it
 //	                      fanout.go   subject → namespaces, room, event; payload completed and encoded once
 //	                      hub.go      room → members
 //	                      socket.go   one namespace connection: what it has, what it may
@@ -41,7 +42,8 @@
 //
 //	session.go  the record in SESSIONS that CONNECT and the acks of joins wait for
 //	resume.go   CONNECT with a pid: read the record, check token and access again, take it over
-//	replay.go   what was missed: from ring.go, behind it from the stream; live at exactly its end
+//	catchup.go  what was missed: from ring.go, behind it from missed.go; live at exactly its end
+//	since.go    the same for a client that keeps its own cursor; history.go: page by page, backward
 //	mailbox.go  errands to the fan-out goroutine, which knows the position in the log
 //
 // auth.go and keys.go verify tokens, access.go and access_changes.go say who may enter, limits.go counts, reasons.go names

@@ -34,9 +34,7 @@ func (s *Server) enter(k *socket, kind subjects.Kind, id string, done func(enter
 func (s *Server) admitTo(k *socket, kind subjects.Kind, id, name string) (entered bool, no *refusal) {
 	rooms, ok := s.accounts.enter(k.account, name)
 	if !ok {
-		no = refuse(subjects.CodeRoomLimit, fmt.Sprintf("room limit reached: %d rooms", rooms))
-		no.currentRoomCount = rooms
-		return false, no
+		return false, roomLimit(rooms)
 	}
 	if !k.join(name, roomAsked) {
 		s.accounts.leave(k.account, name) // a service was faster, or the socket is gone
@@ -49,6 +47,12 @@ func (s *Server) admitTo(k *socket, kind subjects.Kind, id, name string) (entere
 		}
 	}
 	return true, nil
+}
+
+func roomLimit(rooms int) *refusal {
+	no := refuse(subjects.CodeRoomLimit, fmt.Sprintf("room limit reached: %d rooms", rooms))
+	no.currentRoomCount = rooms
+	return no
 }
 
 // exit leaves a room that the client had asked for, and frees its share.

@@ -156,20 +156,26 @@ func (m *message) encode(n ns, form sio.Form, args [][]byte) *engine.Frame {
 // than the event: then the event's own position comes before it, as a second argument. It is nil for an
 // event that the socket would not have got.
 func (k *socket) missedFrame(d *delivery, offset uint64) *engine.Frame {
-	var scratch [nsCount]ns
-	if d.event == accessChanged || !slices.Contains(destinations(scratch[:0], d.event), k.ns) ||
-		d.except != "" && k.excepted(d.except) {
+	m, ok := k.missedMessage(d)
+	if !ok {
 		return nil
-	}
-	m := message{d: d, room: d.room, event: d.event}
-	if !m.complete(k.client.server.limits.MaxPayload) {
-		return nil // its dead letter was made when it came
 	}
 	args := [][]byte{m.body, offsetOf(d.seq)}
 	if offset != d.seq {
 		args = append(args, offsetOf(offset))
 	}
 	return m.encode(k.ns, k.client.form, args)
+}
+
+// missedMessage completes an event of the log, unless it was not for this socket.
+func (k *socket) missedMessage(d *delivery) (m message, ok bool) {
+	var scratch [nsCount]ns
+	if d.event == accessChanged || !slices.Contains(destinations(scratch[:0], d.event), k.ns) ||
+		d.except != "" && k.excepted(d.except) {
+		return m, false
+	}
+	m = message{d: d, room: d.room, event: d.event}
+	return m, m.complete(k.client.server.limits.MaxPayload) // where not, its dead letter was made when it came
 }
 
 // complete checks the payload and adds what contract 1.1 adds: timestamp, and caseId in case rooms,

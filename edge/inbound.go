@@ -95,7 +95,9 @@ func checkEvent(n ns, name string, p sio.Packet) *refusal {
 }
 
 // ofEveryNamespace names the events that are about the connection and not about what it carries.
-func ofEveryNamespace(event string) bool { return event == "ping" || event == "auth:refresh" }
+func ofEveryNamespace(event string) bool {
+	return event == "ping" || event == "auth:refresh" || event == "history"
+}
 
 // bodyOf maps arguments to one JSON value.
 func bodyOf(args sio.Args) []byte {
@@ -122,6 +124,8 @@ func (s *Server) dispatch(in *incoming) {
 		s.inTurn(in, laneRooms, s.leaveRoom)
 	case "send_message":
 		s.inTurn(in, laneRooms, s.sendMessage)
+	case "history":
+		s.inTurn(in, laneRooms, s.history)
 	case "auth:refresh":
 		s.refreshAuth(in)
 	case "ping":

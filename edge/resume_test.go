@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,14 +89,37 @@ func TestResumeFromTheStream(t *testing.T) {
 	b := connect(t, one, "/events", "u1", "case:*")
 	b.ack("subscribe:case", case123)
 	b.cutOff() // it has not received a single event
+	quiet := connect(t, one, "/events", "u2", "case:*")
+	quiet.ack("subscribe:case", map[string]string{"caseId": "quiet"})
+	quiet.cutOff()
 	const events = 700
 	numbers(t, nc, 0, events)
-	// An edge that starts now has nothing of it in its ring.
-	_, late := startEdge(t, nc, Options{})
+	// An edge that has hardly anything of it in its ring.
+	s, late := startEdge(t, nc, Options{})
+	onFanOut(s, func() { s.ring.keep(10) })
 	again := b.again(late, "/events", tokenFor(t, "u1", "case:*"))
 	again.expectConnected(0, events)
 	numbers(t, nc, events, events+3)
 	again.expect(events, events+3)
+	// For rooms that have had nothing no message is read.
+	var newest *delivery
+	onFanOut(s, func() { newest = s.ring.newest() })
+	behind := map[string]uint64{"case.quiet": 0, "user.u2": 0}
+	if changed := s.changedRooms(t.Context(), behind, 0, newest); len(changed) != 0 {
+		t.Errorf("changed: %v", changed)
+	}
+	behind["case.123"] = 5
+	if changed := s.changedRooms(t.Context(), behind, 5, newest); !slices.Equal(changed, []string{"case.123"}) {
+		t.Errorf("changed: %v", changed)
+	}
+	if again := quiet.again(late, "/events", tokenFor(t, "u2", "case:*")); again.PID() != quiet.PID() {
+		t.Error("a fresh session for who has missed nothing")
+	}
+	// An answer from a server that is behind this edge is no answer.
+	ahead := &delivery{subject: "lex.case.123.case.updated", seq: 1 << 40}
+	if changed := s.changedRooms(t.Context(), behind, 5, ahead); len(changed) != len(behind) {
+		t.Errorf("changed by an answer from behind: %v", changed)
+	}
 }
 
 func TestResumeUnderFire(t *testing.T) {

@@ -76,3 +76,14 @@ func (r *ring) since(dst []*delivery, room string, seq uint64) []*delivery {
 	}
 	return append(dst, list[from:]...)
 }
+
+// before returns up to n of a room's events before a position, newest first.
+func (r *ring) before(room string, position uint64, n int) (events []*delivery) {
+	list := r.rooms[room]
+	for i := len(list) - 1; i >= 0 && len(events) < n; i-- {
+		if list[i].seq < position {
+			events = append(events, list[i])
+		}
+	}
+	return events
+}

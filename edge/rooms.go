@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,7 +20,7 @@ import (
 
 const maxRoomName = 100 // characters (contract 2.2)
 
-// subscribeCase: {caseId} → {status:"subscribed", caseId}.
+// subscribeCase: {caseId, since?} → {status:"subscribed", caseId, offset}.
 func (s *Server) subscribeCase(in incoming) {
 	id, ok := stringField(in.body, "caseId")
 	name, err := subjects.Room(subjects.KindCase, id)
@@ -28,23 +29,39 @@ func (s *Server) subscribeCase(in incoming) {
 		s.next(in.from, laneRooms)
 		return
 	}
+	since, asked, ok := positionField(in.body, "since")
+	if !ok {
+		in.refuse(refuse(subjects.CodeInvalidInput, "since must be a log position: digits, as a string or a number"))
+		s.next(in.from, laneRooms)
+		return
+	}
 	in.body = nil
+	if asked {
+		s.subscribeSince(in, id, name, since)
+		return
+	}
 	s.enter(in.from, subjects.KindCase, id, func(entered bool, no *refusal) {
 		if no != nil {
 			in.refuse(no)
 			s.next(in.from, laneRooms)
 			return
 		}
-		s.kept(in.from, entered, func(err error) {
-			if err != nil {
-				s.exit(in.from, name)
-				in.refuseFor(err)
-			} else {
-				in.ack(mustJSON(caseAck{"subscribed", id}))
-			}
-			s.next(in.from, laneRooms)
-		})
+		s.subscribed(in, id, name, entered, nil)
 	}, name)
+}
+
+// subscribed acks a subscription when the session knows of it. recovered is nil for one without since.
+func (s *Server) subscribed(in incoming, id, name string, entered bool, recovered *bool) {
+	s.kept(in.from, entered, func(err error) {
+		if err != nil {
+			s.exit(in.from, name)
+			in.refuseFor(err)
+		} else {
+			offset := strconv.FormatUint(in.from.joinedAt(name), 10)
+			in.ack(mustJSON(subjects.CaseSubscription{Status: "subscribed", CaseID: id, Offset: offset, Recovered: recovered}))
+		}
+		s.next(in.from, laneRooms)
+	})
 }
 
 var badCaseID = refuse(subjects.CodeInvalidInput, "caseId must be a string of 1 to 128 bytes")
@@ -62,15 +79,10 @@ func (s *Server) unsubscribeCase(in incoming) {
 		if err != nil {
 			in.refuseFor(err) // it has left, but would be back after a resumption: it should say so again
 		} else {
-			in.ack(mustJSON(caseAck{"unsubscribed", id}))
+			in.ack(mustJSON(subjects.CaseSubscription{Status: "unsubscribed", CaseID: id}))
 		}
 		s.next(in.from, laneRooms)
 	})
-}
-
-type caseAck struct {
-	Status string `json:"status"`
-	CaseID string `json:"caseId"`
 }
 
 // joinRoom: {room} or a bare string → {success:true}. A userId in it is accepted and ignored: who
@@ -219,6 +231,20 @@ func roomArgument(body []byte) (string, *refusal) {
 		return "", refuse(subjects.CodeInvalidInput, "room must be a string of 1 to 100 characters")
 	}
 	return name, nil
+}
+
+// positionField reads an optional log position, which clients get as a string.
+func positionField(body []byte, key string) (position uint64, given, ok bool) {
+	raw, given := sio.Field(body, key)
+	if !given || bytes.Equal(raw, []byte("null")) {
+		return 0, false, true
+	}
+	text, quoted := jsonString(raw)
+	if !quoted {
+		text = string(raw)
+	}
+	position, err := strconv.ParseUint(text, 10, 64)
+	return position, true, err == nil
 }
 
 func stringField(body []byte, key string) (string, bool) {

@@ -270,11 +270,16 @@ func (s *Server) refreshSessions(now time.Time) {
 
 const refreshEvery = 5 * time.Second
 
-// staleSession says when a session is to be rewritten: after half the window, and up to an eighth of it
+// staleSession says when a session is to be rewritten: when it can be resumed again, or after half the window, and up to an eighth of it
 // earlier by chance, so that those who came together are not written together.
 func (k *socket) staleSession(now time.Time, window time.Duration) bool {
 	age := window/2 - window/8*time.Duration(k.id[0]%64)/64
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.saving.busy && !k.closed && now.Sub(k.saving.at) > age
+	if k.saving.busy || k.closed {
+		return false
+	}
+	marked := k.unproved
+	_, unproved := k.proof()
+	return marked && !unproved || now.Sub(k.saving.at) > age
 }

@@ -132,6 +132,17 @@ func (k *socket) in(name string) bool {
 	return k.find(name) >= 0
 }
 
+// joinedAt is the log position at which a room was joined; all that it has behind that came, or comes. It is
+// 0 for a room that the socket is not in.
+func (k *socket) joinedAt(name string) uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if i := k.find(name); i >= 0 {
+		return k.rooms[i].joined
+	}
+	return 0
+}
+
 // count returns how many rooms of one origin the socket is in.
 func (k *socket) count(origin roomOrigin) (n int) {
 	k.mu.Lock()

@@ -121,7 +121,7 @@ func TestBothFormsShareRoomsAndServices(t *testing.T) {
 	text := connect(t, url, "/events", "u1", "case:*")
 	text.ack("subscribe:case", case123)
 	binary := joinPacked(t, url, "u2", "case:*")
-	if ack := binary.ask(0, `["subscribe:case",{"caseId":"123"}]`); ack != `[{"status":"subscribed","caseId":"123"}]` {
+	if ack := binary.ask(0, `["subscribe:case",{"caseId":"123"}]`); ack != `[{"status":"subscribed","caseId":"123","offset":"0"}]` {
 		t.Fatalf("ack %s", ack)
 	}
 	for n := range 3 {

@@ -15,7 +15,7 @@ var (
 
 	DocketEntryAdded = event[DocketEntryAddedEvent]("docket:entry:added", Log, KindCase)
 
-	CaseSubscribe   = edgeCommand[CaseRequest, CaseSubscription]("subscribe:case", nil)
+	CaseSubscribe   = edgeCommand[CaseSubscribeRequest, CaseSubscription]("subscribe:case", nil)
 	CaseUnsubscribe = edgeCommand[CaseRequest, CaseSubscription]("unsubscribe:case", nil)
 )
 
@@ -137,8 +137,17 @@ type CaseRequest struct {
 	CaseID string `json:"caseId"`
 }
 
+// CaseSubscribeRequest names a case, and the position behind which its events are wanted by a client that
+// keeps its own cursor.
+type CaseSubscribeRequest struct {
+	CaseID string `json:"caseId"`
+	Since  string `json:"since,omitempty"` // a log position, as the last argument of events has it
+}
+
 // CaseSubscription answers [CaseSubscribe] and [CaseUnsubscribe].
 type CaseSubscription struct {
-	Status string `json:"status"` // subscribed, unsubscribed or error
-	CaseID string `json:"caseId"`
+	Status    string `json:"status"` // subscribed, unsubscribed or error
+	CaseID    string `json:"caseId"`
+	Offset    string `json:"offset,omitempty"`    // log position: what the case has behind it follows
+	Recovered *bool  `json:"recovered,omitempty"` // of a subscription since a position: whether nothing is missing
 }

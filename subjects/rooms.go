@@ -1,5 +1,7 @@
 package subjects
 
+import "encoding/json"
+
 // Generic rooms, which clients enter by a name of their own. The edge serves them
 // itself. Messages are logged; coming and going is not, the count repairs itself.
 var (
@@ -10,6 +12,9 @@ var (
 	JoinRoom        = edgeCommand[RoomRequest, Success]("join_room", nil)
 	LeaveRoom       = edgeCommand[RoomRequest, Success]("leave_room", nil)
 	SendRoomMessage = edgeCommand[RoomMessageRequest, Success]("send_message", nil)
+
+	// What is still in the log of a room that the socket is in.
+	RoomHistory = edgeCommand[RoomHistoryRequest, RoomHistoryPage]("history", onEvery)
 
 	// The spelling of older clients: the room's name alone.
 	JoinRoomByName  = edgeCommand[string, Success]("join-room", nil)
@@ -52,4 +57,27 @@ type RoomRequest struct {
 type RoomMessageRequest struct {
 	Room    string `json:"room"`
 	Message any    `json:"message"`
+}
+
+// RoomHistoryRequest is the request of [RoomHistory].
+type RoomHistoryRequest struct {
+	Room   string `json:"room"`             // as clients name it: "case:123"
+	Before string `json:"before,omitempty"` // a log position; default the newest
+	Limit  int64  `json:"limit,omitempty"`  // 1 to 200; default 50
+}
+
+// RoomHistoryPage answers [RoomHistory].
+type RoomHistoryPage struct {
+	Success  bool               `json:"success"`
+	Room     string             `json:"room"`
+	Events   []RoomHistoryEvent `json:"events"`           // oldest first
+	Before   string             `json:"before,omitempty"` // asks for the page before this one
+	Complete bool               `json:"complete"`         // there is none: the log has nothing older of this room
+}
+
+// RoomHistoryEvent is an event as its room got it.
+type RoomHistoryEvent struct {
+	Event  string          `json:"event"`
+	Data   json.RawMessage `json:"data"`
+	Offset string          `json:"offset"`
 }

@@ -133,8 +133,9 @@ func TestEveryEventIsDeclaredOnce(t *testing.T) {
 // wireCommands is what clients emit: name → who answers, and the keys of request
 // and ack.
 var wireCommands = map[string]struct{ by, request, ack string }{
-	"subscribe:case":   {"edge", "caseId", "status caseId"},
-	"unsubscribe:case": {"edge", "caseId", "status caseId"},
+	"subscribe:case":   {"edge", "caseId since?", "status caseId offset? recovered?"},
+	"unsubscribe:case": {"edge", "caseId", "status caseId offset? recovered?"},
+	"history":          {"edge", "room before? limit?", "success room events before? complete"},
 	"join_room":        {"edge", "room", "success"},
 	"leave_room":       {"edge", "room", "success"},
 	"send_message":     {"edge", "room message", "success"},
