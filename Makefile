@@ -28,10 +28,10 @@ test-go:
 test-node: $(E2E)/node_modules/.installed build
 	cd $(E2E) && LEXIFLOW_BIN=$(CURDIR)/$(BIN)/lexiflow CONFORMANCE_BIN=$(CURDIR)/$(BIN)/conformance npm test
 
-# Each domain service killed at random moments, CHAOS_ROUNDS times; make test does it three times.
+# Edges and each domain service killed at random moments, CHAOS_ROUNDS times; make test does it three times.
 chaos:
 	CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(GO) test -race -count=1 -p 1 -timeout 3h \
-	  -run '^(TestCrash|TestKilledAt.*)$$' ./presence ./notifyd ./msgd ./dashboardd
+	  -run '^(TestCrash|TestKilledAt.*|TestKilledEdges.*|TestDrainedEdges.*)$$' ./cmd/lexiflow ./presence ./notifyd ./msgd ./dashboardd
 
 $(E2E)/node_modules/.installed: $(E2E)/package-lock.json
 	cd $(E2E) && npm ci --no-audit --no-fund
