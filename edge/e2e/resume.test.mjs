@@ -129,3 +129,36 @@ test('a client that never received an event resumes too', async (t) => {
   await eventually(() => got.length === 1, 'the missed event');
   assert.equal(socket.recovered, true);
 });
+
+test('a client that keeps its own cursor subscribes since it, and pages backward', async (t) => {
+  const server = await nats();
+  const bus = await Bus.connect(server.natsUrl);
+  const one = await edge(server.natsUrl);
+  t.after(async () => {
+    await bus.close();
+    await one.kill();
+    await server.stop();
+  });
+  for (let n = 0; n < 12; n++) await bus.log('lex.case.7.document.uploaded', { n });
+  const socket = io(`${one.url}/events`, { transports: ['websocket'], auth: { token: tokenOf(someone()) } });
+  t.after(() => socket.disconnect());
+  const got = [];
+  socket.on('document:uploaded', (data, position, offset = position) => got.push({ n: data.n, position, offset }));
+  const ask = (event, body) => within(socket.timeout(5000).emitWithAck(event, body), event);
+  const ack = await ask('subscribe:case', { caseId: '7', since: '4' });
+  assert.deepEqual(ack, { status: 'subscribed', caseId: '7', offset: '4', recovered: true });
+  await bus.log('lex.case.7.document.uploaded', { n: 12 });
+  await eventually(() => got.length === 9, 'missed and live events');
+  assert.deepEqual(got.map(({ n }) => n), [4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  assert.deepEqual(got.map(({ position }) => Number(position)), [5, 6, 7, 8, 9, 10, 11, 12, 13], "each event's own position");
+  assert.deepEqual(got.map(({ offset }) => Number(offset)), [...Array(8).fill(12), 13], 'the offset of the session does not go back');
+
+  const pages = [];
+  for (let before, page; !page?.complete; before = page.before) {
+    page = await ask('history', { room: 'case:7', limit: 5, ...(before && { before }) });
+    assert.equal(page.success, true);
+    pages.unshift(...page.events);
+  }
+  assert.deepEqual(pages.map(({ event, data, offset }) => [event, data.n, data.caseId, offset]),
+    Array.from({ length: 13 }, (_, n) => ['document:uploaded', n, '7', String(n + 1)]));
+});

@@ -87,7 +87,9 @@ export class Client {
   }
 
   async subscribe(caseId) {
-    assert.deepEqual(await this.ask('subscribe:case', { caseId }), { status: 'subscribed', caseId });
+    const { offset, ...ack } = await this.ask('subscribe:case', { caseId });
+    assert.deepEqual(ack, { status: 'subscribed', caseId });
+    assert.match(offset, /^\d+$/, 'where the subscription begins');
     return this;
   }
 
