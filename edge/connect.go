@@ -133,21 +133,6 @@ func (c *client) countRefused() {
 	}
 }
 
-// connectedEvent is the superset of what the original's namespaces announce (contract 1.0), and what a
-// resumed session has missed.
-type connectedEvent struct {
-	Message   string `json:"message,omitempty"`
-	UserID    string `json:"userId"`
-	SocketID  string `json:"socketId"`
-	Namespace string `json:"namespace"`
-	Timestamp string `json:"timestamp"`
-
-	Recovered bool   `json:"recovered"`
-	From      uint64 `json:"from,omitempty"` // log position behind which it was resumed
-	To        uint64 `json:"to"`             // log position up to which it has everything now
-	Missed    int    `json:"missed"`         // events that were sent again
-}
-
 // greeted is what `connected` says of a resumption; zero for a fresh session.
 type greeted struct {
 	recovered bool
@@ -159,8 +144,8 @@ type greeted struct {
 // position that it names is behind every event that was queued before it.
 func (k *socket) announce(now time.Time, g *greeted) {
 	position := max(k.client.server.fanned.Load(), k.delivered)
-	e := connectedEvent{
-		UserID: k.user, SocketID: k.id.String(), Namespace: k.ns.label(), Timestamp: iso(now),
+	e := subjects.ConnectionEvent{
+		UserID: k.user, SocketID: k.id.String(), Namespace: k.ns.label(), Base: subjects.Base{Timestamp: subjects.At(now)},
 		Recovered: g.recovered, From: g.from, To: position, Missed: g.missed,
 	}
 	if k.ns == nsEvents || k.ns.alias() {

@@ -10,7 +10,7 @@ var (
 
 	DocumentUploaded  = event[DocumentUploadedEvent]("document:uploaded", Log, KindCase)
 	DocumentProcessed = event[DocumentProcessedEvent]("document:processed", Log, KindCase)
-	// DocumentShared tells the case; To(KindUser) tells those it was shared with.
+	// DocumentShared tells the case and, in their own rooms, those it was shared with.
 	DocumentShared = event[DocumentSharedEvent]("document:shared", Log, KindCase)
 
 	DocketEntryAdded = event[DocketEntryAddedEvent]("docket:entry:added", Log, KindCase)

@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+//go:generate go run ./generate -root ..
+
 // This file is the machinery of declarations; the declarations themselves stand
 // beside their payload types in cases.go, notifications.go and so on. Each ties a
 // Socket.IO name to a Go type exactly once: a second one panics at start.

@@ -82,6 +82,18 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, nil if there is none.
 func (e *Error) Unwrap() error { return e.cause }
 
+// A Refusal is how a client sees an error: the ack of a command that was not carried
+// out. An edge makes it of the [Error] that a service answers with, or of its own.
+type Refusal struct {
+	Success            bool   `json:"success"`          // always false
+	Status             string `json:"status,omitempty"` // "error", for subscribe:case and unsubscribe:case
+	Error              string `json:"error"`
+	Code               Code   `json:"code"`
+	RetryAfter         int    `json:"retryAfter,omitempty"` // seconds
+	CurrentConnections int    `json:"currentConnections,omitempty"`
+	CurrentRoomCount   int    `json:"currentRoomCount,omitempty"`
+}
+
 // AsError turns any error into one that may cross the bus: an [*Error] in err's
 // chain, or what a failure of the bus itself means to a caller. Everything else
 // is INTERNAL with a message that says nothing. Nil gives nil.

@@ -13,7 +13,7 @@ var (
 	// UserTyping says typing:start and typing:stop to older clients, in rooms of their own.
 	UserTyping = event[UserTypingEvent]("user:typing", Live, KindConversation)
 	// ConversationUpdated is the whole state of a conversation after it was made or its
-	// members changed; To(KindUser) tells those who were taken out.
+	// members changed. Those who were taken out get it in their own rooms.
 	ConversationUpdated = event[ConversationEvent]("conversation:updated", Log, KindConversation)
 
 	MessageSend          = command[MessageSendRequest, MessageSent]("message:send")
@@ -40,7 +40,7 @@ type MessageEvent struct {
 	Content        string         `json:"content"`
 	SenderID       string         `json:"senderId"`
 	SenderName     string         `json:"senderName,omitempty"`
-	Attachments    List[string]   `json:"attachments,omitzero"` // an empty list is sent, nil is left out
+	Attachments    List[string]   `json:"attachments,omitzero"` // none if the sender gave no list
 	Metadata       map[string]any `json:"metadata,omitempty"`
 	ClientID       string         `json:"clientId,omitempty"` // the sender's own name for it
 	CreatedAt      Time           `json:"createdAt"`

@@ -12,7 +12,11 @@ import (
 // where it is published, in which namespaces it appears, and its payload's keys
 // ('?' marks an optional one). Every payload has timestamp? besides.
 var wireEvents = map[string]struct{ published, namespaces, keys string }{
-	"connected":    {"", "/events /notifications /dashboard /messaging", "userId socketId namespace"},
+	"connected": {
+		"", "/events /notifications /dashboard /messaging",
+		"message? userId socketId namespace recovered from? to missed",
+	},
+	"pong":         {"", "/events /notifications /dashboard /messaging", ""},
 	"disconnected": {"", "/events /notifications /dashboard /messaging", "userId socketId reason?"},
 	"error":        {"", "/events /notifications /dashboard /messaging", "code message details?"},
 
@@ -119,7 +123,7 @@ func TestEveryEventIsDeclaredOnce(t *testing.T) {
 		if got := strings.Join(d.Namespaces, " "); got != want.namespaces {
 			t.Errorf("%s appears in %s, want %s", d.Name, got, want.namespaces)
 		}
-		if got, want := jsonKeys(d.Payload), want.keys+" timestamp?"; got != want {
+		if got, want := jsonKeys(d.Payload), strings.TrimSpace(want.keys+" timestamp?"); got != want {
 			t.Errorf("%s has the keys\n  %s, want\n  %s", d.Name, got, want)
 		}
 	}

@@ -10,6 +10,7 @@ var (
 	AccessChanged = event[AccessChangedEvent]("access:changed", Log, KindCase)
 
 	Connected    = socketEvent[ConnectionEvent]("connected", onEvery)
+	Pong         = socketEvent[PongEvent]("pong", onEvery)
 	Disconnected = socketEvent[DisconnectionEvent]("disconnected", onEvery)
 	SocketError  = socketEvent[ErrorEvent]("error", onEvery)
 
@@ -17,11 +18,23 @@ var (
 	AuthRefresh = edgeCommand[AuthRefreshRequest, AuthRefreshed]("auth:refresh", onEvery)
 )
 
-// ConnectionEvent is the payload of [Connected].
+// ConnectionEvent is the payload of [Connected]. What a resumed session missed comes
+// before it.
 type ConnectionEvent struct {
+	Message   string `json:"message,omitempty"` // for people
 	UserID    string `json:"userId"`
 	SocketID  string `json:"socketId"`
 	Namespace string `json:"namespace"` // without the slash
+
+	Recovered bool   `json:"recovered"`      // the session before goes on, and nothing is missing
+	From      uint64 `json:"from,omitempty"` // position in the log behind which it was resumed
+	To        uint64 `json:"to"`             // position in the log up to which it has everything now
+	Missed    int    `json:"missed"`         // events that were sent again
+	Base
+}
+
+// PongEvent is the payload of [Pong], which answers [Ping] besides its ack.
+type PongEvent struct {
 	Base
 }
 

@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"notifyd":                 {"subjects"},
 	"msgd":                    {"subjects"},
 	"dashboardd":              {"subjects"},
+	"subjects/generate":       {"subjects"},
 }
 
 // inTests are what tests may import besides: a real NATS server, a cluster of them, and a client.
