@@ -169,12 +169,6 @@ const (
 	addedMemory = 3 * 24 * 3600 // seconds: as long as the log itself by default
 )
 
-// figureCommand is the payload of lex.metric.<scope>.<name>.
-type figureCommand struct {
-	Set *float64 `json:"set"`
-	Add *float64 `json:"add"`
-}
-
 var (
 	errScope   = errors.New("the scope is none of firm, team:<id>, user:<id>")
 	errFigure  = errors.New(`the payload is neither {"set":n} nor {"add":n}`)
@@ -184,7 +178,7 @@ var (
 
 // applyFigure folds lex.metric.<scope>.<name>.
 func (t *tally) applyFigure(e event) error {
-	var c figureCommand
+	var c subjects.FigureChange
 	err := json.Unmarshal(e.Data, &c)
 	switch {
 	case !validScope(e.ID):

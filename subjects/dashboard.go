@@ -116,3 +116,11 @@ type DashboardSubscriptions struct {
 	Success       bool         `json:"success"`
 	Subscriptions List[string] `json:"subscriptions"`
 }
+
+// A FigureChange is the payload of lex.metric.<scope>.<name>, with which any service
+// announces a figure that the log cannot tell, "revenue" or "billable-hours": Set or Add,
+// not both. Add needs [HeaderMsgID], without which a repetition would count twice.
+type FigureChange struct {
+	Set *float64 `json:"set,omitempty"`
+	Add *float64 `json:"add,omitempty"`
+}

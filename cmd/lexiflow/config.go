@@ -47,6 +47,9 @@ type config struct {
 	logLevel                            slog.Level
 
 	class             subjects.Class
+	noValidate        bool
+	asyncAPI          bool
+	part              string
 	timeout           time.Duration
 	url, token        string
 	user, namespace   string
@@ -86,6 +89,7 @@ const (
 	inNotifyd
 	inMsgd
 	inDashboardd
+	inSchema
 
 	inServices = inPresence | inNotifyd | inMsgd | inDashboardd
 	inServers  = inUp | inNATS | inEdge | inServices
@@ -94,7 +98,7 @@ const (
 
 var commandNames = [...]string{
 	"up", "nats", "edge", "publish", "listen", "token", "token verify", "revoke", "access", "notify",
-	"presence", "notifyd", "msgd", "dashboardd",
+	"presence", "notifyd", "msgd", "dashboardd", "schema",
 }
 
 // names lists the set's members.

@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"msgd":                    {"subjects"},
 	"dashboardd":              {"subjects"},
 	"subjects/generate":       {"subjects"},
+	"subjects/schema":         {"subjects"},
 }
 
 // inTests are what tests may import besides: a real NATS server, a cluster of them, and a client.

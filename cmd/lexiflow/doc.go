@@ -5,6 +5,7 @@
 //	nats      the embedded NATS server alone
 //	edge      one gateway between NATS and Socket.IO clients
 //	publish   put one event on the bus
+//	schema    what events and commands look like
 //	notify    tell a user something
 //	listen    connect as a client, or to the bus itself, and print what arrives
 //	token     make and check access tokens

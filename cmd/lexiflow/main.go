@@ -81,7 +81,7 @@ Services publish to NATS; an edge turns subjects into Socket.IO events. Start wi
 	root.SetErr(a.err)
 	root.AddCommand(
 		a.upCommand(), a.natsCommand(), a.edgeCommand(),
-		a.publishCommand(), a.notifyCommand(), a.listenCommand(),
+		a.publishCommand(), a.schemaCommand(), a.notifyCommand(), a.listenCommand(),
 		a.tokenCommand(), a.accessCommand(), a.revokeCommand(),
 		a.configCommand(), a.versionCommand(),
 	)

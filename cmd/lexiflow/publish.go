@@ -20,6 +20,11 @@ payload is {}. Once the log has stored the event, its subject and sequence are p
   lexiflow publish case 123 document:uploaded '{"documentId":"d1","fileName":"brief.pdf"}'
   lexiflow publish all all system:alert '{"title":"Maintenance at noon"}'
 
+The payload of a declared event is checked against its schema ("lexiflow schema EVENT"). A value of the
+wrong type, not of its enum, or not a date is an error that says where, and nothing is published unless
+--no-validate is given. Absent keys are only remarked on, on stderr: the edge adds timestamp and, in the
+room of a case, caseId, and readers leave others empty. Events that nobody declared are not checked.
+
 KIND is case, user, conversation, dashboard, presence, team, room, metric or all (with the id all).`,
 		Args: words(3, 4),
 	}
@@ -40,6 +45,11 @@ func (a *app) publish(ctx context.Context, c *config, args []string) error {
 	payload := "{}"
 	if len(args) == 4 {
 		if payload, err = a.argument(args[3]); err != nil {
+			return err
+		}
+	}
+	if !c.noValidate {
+		if err := a.validate(event, payload); err != nil {
 			return err
 		}
 	}

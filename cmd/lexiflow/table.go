@@ -12,6 +12,7 @@ import (
 	"github.com/lexiflow/realtime/edge"
 	"github.com/lexiflow/realtime/edge/engine"
 	"github.com/lexiflow/realtime/subjects"
+	"github.com/lexiflow/realtime/subjects/schema"
 )
 
 // table is every setting there is: its flag, variables, reader, default, and which commands have it.
@@ -222,6 +223,15 @@ func (c *config) tools() []setting {
 		{
 			flag: "class", value: option(&c.class, parseClass, subjects.Class.String), standard: "lex", in: inPublish,
 			help: "lex (stored), state (a gauge, the latest counts) or live (passing)",
+		},
+		{
+			flag: "no-validate", value: yes(&c.noValidate), standard: "false", in: inPublish,
+			help: "publish a payload that does not fit the schema of its event",
+		},
+		{flag: "asyncapi", value: yes(&c.asyncAPI), standard: "false", in: inSchema, help: "print the AsyncAPI document of the bus"},
+		{
+			flag: "part", value: word(&c.part, allParts, string(schema.Event), string(schema.Request), string(schema.Ack)),
+			standard: allParts, in: inSchema, help: "all, or one of event, request (of a command) and ack",
 		},
 		{
 			flag: "timeout", value: span(&c.timeout, time.Millisecond, time.Hour), standard: "5s", in: inListen | inBusTool,

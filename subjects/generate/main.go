@@ -51,8 +51,10 @@ func write(root string) error {
 	return nil
 }
 
-// tsFolder is where the npm package expects its generated part.
-const tsFolder = "edge/client/src/generated/"
+const (
+	tsFolder     = "edge/client/src/generated/"    // where the npm package expects its generated part
+	asyncAPIFile = "subjects/schema/asyncapi.json" // where the package schema embeds it
+)
 
 // outputs returns the generated files: name from the repository's top folder → text.
 func outputs(root string) (map[string]string, error) {
@@ -60,7 +62,7 @@ func outputs(root string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newModel(s, subjects.Declarations(), refusalType)
+	m, err := newModel(s, subjects.Declarations(), furtherTypes()...)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +70,11 @@ func outputs(root string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]string{}
+	doc, err := asyncAPIDocument(m)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{asyncAPIFile: doc}
 	for name, text := range ts {
 		all[tsFolder+name] = text
 	}

@@ -24,6 +24,9 @@ type declaration struct {
 	variable
 }
 
+// hiddenEvent is for edges and services alone; an edge keeps it from clients.
+const hiddenEvent = "access:changed"
+
 func (d declaration) command() bool { return d.Role == subjects.RoleCommand }
 
 // newModel collects everything that declarations and further types reach.
@@ -120,6 +123,7 @@ func reachStruct(typ reflect.Type, found map[reflect.Type]bool) error {
 
 // A field is one key of an object.
 type field struct {
+	name     string // in Go
 	key, doc string
 	optional bool
 	typ      reflect.Type
@@ -134,7 +138,7 @@ func (m *model) fieldsOf(typ reflect.Type) (fields []field, embedded []reflect.T
 		case f.Anonymous:
 			embedded = append(embedded, f.Type)
 		case name != "":
-			fields = append(fields, field{name, m.source.fields[typ.Name()][f.Name], optional, f.Type})
+			fields = append(fields, field{f.Name, name, m.source.fields[typ.Name()][f.Name], optional, f.Type})
 		}
 	}
 	return fields, embedded

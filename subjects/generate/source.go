@@ -20,7 +20,7 @@ type source struct {
 	order     map[string]int               // type → where it stands
 	constants map[string][]constant        // string type → its constants, in order
 	variables map[variableKey]variable     // declared name → the variable that holds it
-	names     map[string]string            // variable → declared name, for links in comments
+	names     map[string]string            // variable or constant → declared name or value, for links in comments
 }
 
 // A constant is a member of a string type.
@@ -83,7 +83,7 @@ func (s *source) readFile(file *ast.File) error {
 				if block.Tok == token.VAR {
 					err = s.readVariable(block, spec)
 				} else {
-					err = s.readConstant(spec)
+					s.readConstant(spec)
 				}
 			}
 			if err != nil {
@@ -135,22 +135,20 @@ func (s *source) readVariable(block *ast.GenDecl, spec *ast.ValueSpec) error {
 	return nil
 }
 
-// readConstant notes a string constant of a type of the package.
-func (s *source) readConstant(spec *ast.ValueSpec) error {
-	typ, ok := spec.Type.(*ast.Ident)
-	if !ok || len(spec.Values) != 1 {
-		return nil
+// readConstant notes a string constant: as a member of its type, if it has one of the
+// package.
+func (s *source) readConstant(spec *ast.ValueSpec) {
+	if len(spec.Values) != 1 {
+		return
 	}
-	literal, ok := spec.Values[0].(*ast.BasicLit)
-	if !ok || literal.Kind != token.STRING {
-		return nil
-	}
-	value, err := stringOf(literal)
+	value, err := stringOf(spec.Values[0])
 	if err != nil {
-		return fmt.Errorf("the constant %s: %w", spec.Names[0].Name, err)
+		return // a number, or made of other constants
 	}
-	s.constants[typ.Name] = append(s.constants[typ.Name], constant{value, commentOf(spec.Doc, spec.Comment)})
-	return nil
+	s.names[spec.Names[0].Name] = value
+	if typ, ok := spec.Type.(*ast.Ident); ok {
+		s.constants[typ.Name] = append(s.constants[typ.Name], constant{value, commentOf(spec.Doc, spec.Comment)})
+	}
 }
 
 // functionOf returns the name of a generic function that is called.

@@ -24,9 +24,6 @@ var renamed = map[string]string{
 	"Priority": "NotificationPriority",
 }
 
-// hidden are events that an edge keeps from clients.
-var hidden = map[string]bool{"access:changed": true}
-
 // constantNames are constants of the original that are not named as the Go variable.
 var constantNames = map[string]string{"SocketError": "ERROR"}
 
@@ -66,7 +63,7 @@ type tsGenerator struct {
 func (g *tsGenerator) choose() error {
 	seen := map[reflect.Type]bool{refusalType: true}
 	for _, d := range g.declarations {
-		if hidden[d.Name] {
+		if d.Name == hiddenEvent {
 			continue
 		}
 		sent := d.Payload
@@ -96,7 +93,7 @@ export const WS_EVENTS = {
 `)
 	constants, group := map[string]string{}, ""
 	for _, d := range g.declarations {
-		if hidden[d.Name] || d.command() && g.isEvent(d.Name) {
+		if d.Name == hiddenEvent || d.command() && g.isEvent(d.Name) {
 			continue
 		}
 		if d.group != group {
@@ -238,7 +235,7 @@ func (g *tsGenerator) maps() string {
 	var events, commands strings.Builder
 	for _, d := range g.declarations {
 		switch {
-		case hidden[d.Name]:
+		case d.Name == hiddenEvent:
 		case d.command():
 			g.comment(&commands, "  ", g.docOfName(d))
 			fmt.Fprintf(&commands, "  %q: [request: %s, ack: %s];\n", d.Name, g.typeOf(d.Payload, true), g.typeOf(d.Ack, false))
@@ -258,7 +255,7 @@ func (g *tsGenerator) namespaces() string {
 	for _, d := range g.declarations {
 		part, _, several := strings.Cut(d.Name, ":")
 		switch {
-		case hidden[d.Name]:
+		case d.Name == hiddenEvent:
 		case !slices.Equal(d.Namespaces, subjects.Namespaces(d.Name)):
 			every = append(every, d.Name)
 		case several && !slices.Equal(d.Namespaces, subjects.Namespaces(part)):
