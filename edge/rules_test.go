@@ -47,6 +47,26 @@ func TestMayEnter(t *testing.T) {
 	}
 }
 
+// A refused client gets nothing but what is declared for it, in both forms.
+func TestRefusalsAreDeclared(t *testing.T) {
+	no := &refusal{code: subjects.CodeRoomLimit, message: "too many", retryAfter: 1, currentConnections: 2, currentRoomCount: 3}
+	for event, status := range map[string]string{"subscribe:case": "error", "join_room": ""} {
+		dec := json.NewDecoder(strings.NewReader(string(no.ack(event))))
+		dec.DisallowUnknownFields()
+		var got subjects.Refusal
+		if err := dec.Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		want := subjects.Refusal{
+			Status: status, Error: "too many", Code: subjects.CodeRoomLimit,
+			RetryAfter: 1, CurrentConnections: 2, CurrentRoomCount: 3,
+		}
+		if got != want {
+			t.Errorf("%s is acked with %+v, want %+v", event, got, want)
+		}
+	}
+}
+
 func TestTargetOf(t *testing.T) {
 	tests := map[string]struct {
 		kind subjects.Kind

@@ -40,6 +40,7 @@ func (s *Service) send(ctx context.Context, who subjects.Caller, req subjects.Me
 	if err != nil {
 		return answer[subjects.MessageSent]{}, err
 	}
+	sent.Timestamp = sent.CreatedAt // as history gives it
 	return answer[subjects.MessageSent]{ack: subjects.MessageSent{Success: true, MessageID: sent.ID, Message: sent}}, nil
 }
 

@@ -100,9 +100,16 @@ func (s *Service) page(ctx context.Context, r *record, before uint64, limit int,
 	return ack, nil
 }
 
-// withState adds to a stored notification what became of it.
+// withState adds to a stored notification what became of it, and the timestamp that every event has.
 func withState(body []byte, readAt int64) json.RawMessage {
-	b := append(make([]byte, 0, len(body)+64), bytes.TrimSuffix(body, []byte{'}'})...)
+	b := append(make([]byte, 0, len(body)+112), bytes.TrimSuffix(body, []byte{'}'})...)
+	var at struct {
+		CreatedAt subjects.Time `json:"createdAt"`
+		Timestamp subjects.Time `json:"timestamp"`
+	}
+	if json.Unmarshal(body, &at) == nil && at.Timestamp.IsZero() && !at.CreatedAt.IsZero() {
+		b = append(append(append(b, `,"timestamp":"`...), at.CreatedAt.String()...), '"')
+	}
 	if readAt == 0 {
 		return append(b, `,"read":false}`...)
 	}

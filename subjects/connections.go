@@ -76,10 +76,10 @@ type ConnEvent struct {
 
 // A ConnBatch is what an edge publishes on [ConnSubject].
 type ConnBatch struct {
-	Edge        string      `json:"edge"`        // not escaped
-	Incarnation string      `json:"incarnation"` // of the process: a restarted edge has another
-	Seq         uint64      `json:"seq"`         // 1, 2, … per incarnation
-	Events      []ConnEvent `json:"events"`      // in the order they happened
+	Edge        string          `json:"edge"`        // not escaped
+	Incarnation string          `json:"incarnation"` // of the process: a restarted edge has another
+	Seq         uint64          `json:"seq"`         // 1, 2, … per incarnation
+	Events      List[ConnEvent] `json:"events"`      // in the order they happened
 }
 
 // A ConnSnapshot is all sockets of an edge after its batch Seq.

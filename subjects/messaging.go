@@ -209,9 +209,9 @@ type MessageVersion struct {
 
 // ConversationCreateRequest is the request of [ConversationCreate].
 type ConversationCreateRequest struct {
-	Title     string   `json:"title,omitempty"`
-	MemberIDs []string `json:"memberIds"`          // the creator is one in any case
-	ClientID  string   `json:"clientId,omitempty"` // a repetition with the same one creates nothing again
+	Title     string       `json:"title,omitempty"`
+	MemberIDs List[string] `json:"memberIds"`          // the creator is one in any case
+	ClientID  string       `json:"clientId,omitempty"` // a repetition with the same one creates nothing again
 }
 
 // ConversationMembersRequest is the request of [ConversationMembers]. Without

@@ -13,7 +13,7 @@ import (
 // Base is part of every event. A zero Timestamp is left out and the edge fills in
 // the log's time, so that publishers need not set it.
 type Base struct {
-	Timestamp Time `json:"timestamp,omitzero"`
+	Timestamp Time `json:"timestamp,omitzero"` // the edge fills in the log's time
 }
 
 // A Time is written as JavaScript's Date.toISOString does: UTC, milliseconds, Z.

@@ -111,7 +111,10 @@ func reachStruct(typ reflect.Type, found map[reflect.Type]bool) error {
 			}
 			continue
 		}
-		if name, _ := jsonName(field); name == "" && field.Tag.Get("json") != "-" {
+		if field.Tag.Get("json") == "-" {
+			continue
+		}
+		if name, _ := jsonName(field); name == "" {
 			return fmt.Errorf("%s.%s has no JSON name", typ.Name(), field.Name)
 		}
 		if err := reach(field.Type, found); err != nil {

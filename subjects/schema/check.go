@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,6 +64,9 @@ func Check(event subjects.Subject, payload []byte) (Report, error) {
 	r.Missing = slices.DeleteFunc(r.Missing, func(f Finding) bool {
 		return event.Kind == subjects.KindCase && f.Pointer == "/caseId"
 	})
+	for _, findings := range [][]Finding{r.Wrong, r.Missing} {
+		slices.SortFunc(findings, func(a, b Finding) int { return cmp.Compare(a.Pointer, b.Pointer) })
+	}
 	return r, nil
 }
 

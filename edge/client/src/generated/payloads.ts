@@ -648,6 +648,7 @@ export interface NotificationFollowing {
  * the log's time, so that publishers need not set it.
  */
 export interface BaseEvent {
+  /** the edge fills in the log's time */
   timestamp: string;
   /** Newer servers and services may send further keys. */
   [key: string]: unknown;
