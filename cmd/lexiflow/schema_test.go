@@ -8,10 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lexiflow/realtime/subjects"
-	"github.com/lexiflow/realtime/subjects/natsd"
 	"github.com/lexiflow/realtime/subjects/schema"
 )
 
@@ -86,37 +83,15 @@ func TestSchemaCompletes(t *testing.T) {
 	}
 }
 
-// logAt starts NATS with LexiFlow's streams and returns its URL and the log.
-func logAt(t *testing.T) (string, jetstream.Stream) {
-	t.Helper()
-	server, err := natsd.Start(t.Context(), natsd.Options{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	nc, err := subjects.Connect(t.Context(), subjects.ConnectOptions{URL: server.ClientURL()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	log, err := js.Stream(t.Context(), subjects.StreamLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return server.ClientURL(), log
-}
-
 // TestPublishValidates publishes through the real command and looks into the log: what
 // is refused is not there, what passes is there unchanged.
 func TestPublishValidates(t *testing.T) {
-	url, log := logAt(t)
+	s := startSite(t, "none")
+	defer s.stop()
+	log, err := s.bus(t).Stream(t.Context(), subjects.StreamLog)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var stored uint64
 	for _, c := range []struct {
 		name    string
@@ -131,7 +106,9 @@ func TestPublishValidates(t *testing.T) {
 		{"undeclared", []string{"case", "123", "invoice:sent"}, `{"fileSize":"large"}`, nil, exitOK, nil},
 		{"without a payload", []string{"case", "123", "case:deleted"}, "", nil, exitOK, []string{"/caseNumber /deletedAt /deletedBy\n"}},
 		{
-			"wrong", []string{"case", "123", "document:uploaded"}, `{"documentId":7,"fileSize":"1 MB"}`, nil, exitUsage,
+			"wrong",
+			[]string{"case", "123", "document:uploaded"},
+			`{"documentId":7,"fileSize":"1 MB"}`, nil, exitUsage,
 			[]string{"/documentId is a number, must be a string", "/fileSize is a string, must be an integer", "--no-validate", "lexiflow publish --help"},
 		},
 		{"an enum", []string{"user", "u1", "document:processed"}, `{"status":"done"}`, nil, exitUsage, []string{`/status is "done", must be one of success, failed`}},
@@ -142,11 +119,11 @@ func TestPublishValidates(t *testing.T) {
 		{"no object on purpose", []string{"case", "123", "document:uploaded"}, `["d1"]`, []string{"--no-validate"}, exitUsage, []string{"not a JSON object"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			args := append(append([]string{"publish", "--nats", url}, c.flags...), c.args...)
+			args := append(append([]string{"publish"}, c.flags...), c.args...)
 			if c.payload != "" {
 				args = append(args, c.payload)
 			}
-			o := lexiflow(t.Context(), nil, "", args...)
+			o := s.try(t, args...)
 			if o.code != c.code || (o.remark == "") != (c.says == nil) {
 				t.Fatalf("%+v, want the code %d", o, c.code)
 			}

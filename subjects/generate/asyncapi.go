@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -98,9 +99,7 @@ func asyncAPIDocument(m *model) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, s := range headerSchemas() {
-		schemas[name] = s
-	}
+	maps.Copy(schemas, headerSchemas())
 	d := &document{model: m, asyncAPI: asyncAPI{
 		AsyncAPI: "3.0.0",
 		Info: info{
@@ -151,14 +150,20 @@ func (d *document) declare(decl declaration) {
 		wire = nil
 	}
 	doc, token := d.model.describe(d.model.docOfName(decl)), tokenOf(decl.Name)
-	switch {
-	case decl.Role == subjects.RoleEvent:
+	switch decl.Role {
+	case subjects.RoleEvent:
 		id := "event." + token
 		address, room := eventAddress(decl)
-		d.message(id, message{Name: decl.Name, Description: doc, Headers: refTo(eventHeaders), Payload: payloadOf(decl.Payload), SocketIO: wire, Tags: tagged(decl.Class.String())})
-		d.channel(decl.Class.String()+"."+token, address, "", room, id)
-		d.operation("send."+token, operation{Action: "send", Channel: channelRef(decl.Class.String() + "." + token), Summary: "Tell the clients in the room `" + decl.Name + "`."})
-	case decl.Role == subjects.RoleSocket:
+		on := decl.Class.String() + "." + token
+		d.message(id, message{
+			Name: decl.Name, Description: doc, Headers: refTo(eventHeaders), Payload: payloadOf(decl.Payload),
+			SocketIO: wire, Tags: tagged(decl.Class.String()),
+		})
+		d.channel(on, address, "", room, id)
+		d.operation("send."+token, operation{
+			Action: "send", Channel: channelRef(on), Summary: "Tell the clients in the room `" + decl.Name + "`.",
+		})
+	case subjects.RoleSocket:
 		d.message("event."+token, message{
 			Name: decl.Name, Payload: payloadOf(decl.Payload), SocketIO: wire, Tags: tagged("socket"),
 			Description: join(doc, "For one socket alone: in a `Reply`, or by the edge itself."),

@@ -208,7 +208,7 @@ func TestComments(t *testing.T) {
 	if got := m.describe("A [Notice] of\ntwo lines.\n\nAnd\nmore."); got != "A `Notice` of two lines.\n\nAnd more." {
 		t.Errorf("described as %q", got)
 	}
-	d := declaration{subjects.Declaration{Name: "case:created"}, variable{name: "CaseCreated", doc: "CaseCreated is first."}}
+	d := declaration{Declaration: subjects.Declaration{Name: "case:created"}, in: variable{name: "CaseCreated", doc: "CaseCreated is first."}}
 	if got := m.docOfName(d); got != "`case:created` is first." {
 		t.Errorf("documented as %q", got)
 	}

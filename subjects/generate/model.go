@@ -21,7 +21,7 @@ type model struct {
 // A declaration is a declared name with what the source says about it.
 type declaration struct {
 	subjects.Declaration
-	variable
+	in variable
 }
 
 // hiddenEvent is for edges and services alone; an edge keeps it from clients.
@@ -57,7 +57,7 @@ func newModel(s *source, declared []subjects.Declaration, further ...reflect.Typ
 		m.types = append(m.types, typ)
 	}
 	slices.SortFunc(m.types, func(a, b reflect.Type) int { return cmp.Compare(s.order[a.Name()], s.order[b.Name()]) })
-	slices.SortFunc(m.declarations, func(a, b declaration) int { return cmp.Compare(a.order, b.order) })
+	slices.SortFunc(m.declarations, func(a, b declaration) int { return cmp.Compare(a.in.order, b.in.order) })
 	return m, nil
 }
 
@@ -195,10 +195,10 @@ func (m *model) link(doc string, named func(string) string) string {
 // docOfName returns what the source says about a declaration, under its name on the
 // wire.
 func (m *model) docOfName(d declaration) string {
-	if rest, ok := strings.CutPrefix(d.doc, d.variable.name+" "); ok {
+	if rest, ok := strings.CutPrefix(d.in.doc, d.in.name+" "); ok {
 		return "`" + d.Name + "` " + rest
 	}
-	return d.doc
+	return d.in.doc
 }
 
 // firstSentence returns the first sentence of a comment on one line.

@@ -96,11 +96,11 @@ export const WS_EVENTS = {
 		if d.Name == hiddenEvent || d.command() && g.isEvent(d.Name) {
 			continue
 		}
-		if d.group != group {
-			group = d.group
+		if d.in.group != group {
+			group = d.in.group
 			b.WriteString("  // " + firstSentence(group) + "\n")
 		}
-		constant := constantName(d.variable.name)
+		constant := constantName(d.in.name)
 		if other, taken := constants[constant]; taken {
 			return "", fmt.Errorf("%s and %s would both be WS_EVENTS.%s", other, d.Name, constant)
 		}
