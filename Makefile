@@ -28,12 +28,11 @@ test-go:
 test-node: $(E2E)/node_modules/.installed build
 	cd $(E2E) && LEXIFLOW_BIN=$(CURDIR)/$(BIN)/lexiflow CONFORMANCE_BIN=$(CURDIR)/$(BIN)/conformance npm test
 
-# Edges and each domain service killed at random moments, CHAOS_ROUNDS times; make test does it three times.
 # TypeScript, JSON Schemas and AsyncAPI from the declarations in subjects; a test fails while they are stale.
 generate:
 	$(GO) generate ./...
 
-# Each domain service killed at random moments, CHAOS_ROUNDS times; make test does it three times.
+# Edges and each domain service killed at random moments, CHAOS_ROUNDS times; make test does it three times.
 chaos:
 	CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(GO) test -race -count=1 -p 1 -timeout 3h \
 	  -run '^(TestCrash|TestKilledAt.*|TestKilledEdges.*|TestDrainedEdges.*)$$' ./cmd/lexiflow ./presence ./notifyd ./msgd ./dashboardd

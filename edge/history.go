@@ -124,7 +124,7 @@ func (s *Server) backward(ctx context.Context, room string, before uint64, n int
 // not fit into one message is left to the next page.
 func (r *historyRequest) answer(s *Server, page []*delivery, complete bool) {
 	k := r.in.from
-	ack := subjects.RoomHistoryPage{Success: true, Room: r.asked, Events: []subjects.RoomHistoryEvent{}, Complete: complete}
+	ack := subjects.RoomHistoryPage{Success: true, Room: r.asked, Complete: complete}
 	size := 0
 	for _, d := range page {
 		e, ok := k.historyEvent(d)

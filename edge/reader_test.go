@@ -238,7 +238,9 @@ func TestLeaderChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{Replicas: 3}); err != nil {
+	slow, cancel := context.WithTimeout(t.Context(), time.Minute) // a cluster that has just begun
+	defer cancel()
+	if err := subjects.EnsureStreams(slow, js, subjects.StreamOptions{Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
 	s, url := startEdge(t, nc, Options{})

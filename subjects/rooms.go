@@ -68,11 +68,11 @@ type RoomHistoryRequest struct {
 
 // RoomHistoryPage answers [RoomHistory].
 type RoomHistoryPage struct {
-	Success  bool               `json:"success"`
-	Room     string             `json:"room"`
-	Events   []RoomHistoryEvent `json:"events"`           // oldest first
-	Before   string             `json:"before,omitempty"` // asks for the page before this one
-	Complete bool               `json:"complete"`         // there is none: the log has nothing older of this room
+	Success  bool                   `json:"success"`
+	Room     string                 `json:"room"`
+	Events   List[RoomHistoryEvent] `json:"events"`           // oldest first
+	Before   string                 `json:"before,omitempty"` // asks for the page before this one
+	Complete bool                   `json:"complete"`         // there is none: the log has nothing older of this room
 }
 
 // RoomHistoryEvent is an event as its room got it.

@@ -21,6 +21,8 @@ var arrows = map[string][]string{
 	"subjects":                {},
 	"subjects/natsd":          {"subjects"},
 	"subjects/natsd/natstest": {},
+	"subjects/generate":       {"subjects"},
+	"subjects/schema":         {"subjects"},
 	"edge/sio":                {},
 	"edge/engine":             {"edge/sio"},
 	"edge/sioclient":          {"edge/sio"},
@@ -30,8 +32,6 @@ var arrows = map[string][]string{
 	"notifyd":                 {"subjects"},
 	"msgd":                    {"subjects"},
 	"dashboardd":              {"subjects"},
-	"subjects/generate":       {"subjects"},
-	"subjects/schema":         {"subjects"},
 }
 
 // inTests are what tests may import besides: a real NATS server, a cluster of them, and a client.

@@ -9,6 +9,7 @@ import type {
   CaseRequest,
   CaseStatsEvent,
   CaseStatusChangedEvent,
+  CaseSubscribeRequest,
   CaseSubscription,
   CaseUpdatedEvent,
   CollaborationCursorEvent,
@@ -75,6 +76,8 @@ import type {
   PresenceUpdateEvent,
   PresenceUsers,
   Refusal,
+  RoomHistoryPage,
+  RoomHistoryRequest,
   RoomMessageEvent,
   RoomMessageRequest,
   RoomRequest,
@@ -164,7 +167,7 @@ export interface EventMap {
 
 /** What a client emits, by name. A command that is refused is acked with a {@link Refusal}. */
 export interface CommandMap {
-  "subscribe:case": [request: CaseRequest, ack: CaseSubscription];
+  "subscribe:case": [request: CaseSubscribeRequest, ack: CaseSubscription];
   "unsubscribe:case": [request: CaseRequest, ack: CaseSubscription];
   "dashboard:subscribe": [request: DashboardTypes, ack: DashboardSubscriptions];
   "dashboard:unsubscribe": [request: DashboardTypes, ack: DashboardSubscriptions];
@@ -213,6 +216,8 @@ export interface CommandMap {
   "join_room": [request: RoomRequest, ack: Success];
   "leave_room": [request: RoomRequest, ack: Success];
   "send_message": [request: RoomMessageRequest, ack: Success];
+  /** What is still in the log of a room that the socket is in. */
+  "history": [request: RoomHistoryRequest, ack: RoomHistoryPage];
   /** The spelling of older clients: the room's name alone. */
   "join-room": [request: string, ack: Success];
   "leave-room": [request: string, ack: Success];

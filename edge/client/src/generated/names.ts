@@ -86,6 +86,7 @@ export const WS_EVENTS = {
   JOIN_ROOM: "join_room",
   LEAVE_ROOM: "leave_room",
   SEND_ROOM_MESSAGE: "send_message",
+  ROOM_HISTORY: "history",
   JOIN_ROOM_BY_NAME: "join-room",
   LEAVE_ROOM_BY_NAME: "leave-room",
   // The connection's own events, alerts to everybody, and who may enter a room.

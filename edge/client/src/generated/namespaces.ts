@@ -4,7 +4,7 @@
 export const NAMESPACES = ["/events", "/notifications", "/dashboard", "/messaging"] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 
-const everywhere: readonly string[] = ["auth:refresh", "connected", "disconnected", "error", "ping", "pong"];
+const everywhere: readonly string[] = ["auth:refresh", "connected", "disconnected", "error", "history", "ping", "pong"];
 
 const byFirstPart: Readonly<Record<string, readonly Namespace[]>> = {
   conversation: ["/messaging"],

@@ -103,11 +103,25 @@ export interface CaseRequest {
   caseId: string;
 }
 
+/**
+ * CaseSubscribeRequest names a case, and the position behind which its events are wanted by a client that
+ * keeps its own cursor.
+ */
+export interface CaseSubscribeRequest {
+  caseId: string;
+  /** a log position, as the last argument of events has it */
+  since?: string;
+}
+
 /** CaseSubscription answers `subscribe:case` and `unsubscribe:case`. */
 export interface CaseSubscription {
   /** subscribed, unsubscribed or error */
   status: string;
   caseId: string;
+  /** log position: what the case has behind it follows */
+  offset?: string;
+  /** of a subscription since a position: whether nothing is missing */
+  recovered?: boolean;
 }
 
 /** CollaborationJoinedEvent is the payload of `collaboration:joined`. */
@@ -787,6 +801,35 @@ export interface RoomRequest {
 export interface RoomMessageRequest {
   room: string;
   message: unknown;
+}
+
+/** RoomHistoryRequest is the request of `history`. */
+export interface RoomHistoryRequest {
+  /** as clients name it: "case:123" */
+  room: string;
+  /** a log position; default the newest */
+  before?: string;
+  /** 1 to 200; default 50 */
+  limit?: number;
+}
+
+/** RoomHistoryPage answers `history`. */
+export interface RoomHistoryPage {
+  success: true;
+  room: string;
+  /** oldest first */
+  events: RoomHistoryEvent[];
+  /** asks for the page before this one */
+  before?: string;
+  /** there is none: the log has nothing older of this room */
+  complete: boolean;
+}
+
+/** RoomHistoryEvent is an event as its room got it. */
+export interface RoomHistoryEvent {
+  event: string;
+  data: unknown;
+  offset: string;
 }
 
 /**
