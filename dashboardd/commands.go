@@ -107,9 +107,13 @@ func (s *Service) receive(ctx context.Context, e endpoint, r micro.Request) {
 }
 
 func (s *Service) respond(ctx context.Context, e endpoint, r micro.Request) {
-	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout-time.Second)
+	ctx, cancel := subjects.WithDeadline(ctx, nats.Header(r.Headers()), subjects.DefaultTimeout-time.Second)
 	defer cancel()
-	reply, err := e.handle(ctx, subjects.CallerOf(nats.Header(r.Headers())), r.Data())
+	var reply subjects.Reply
+	err := subjects.InTime(ctx)
+	if err == nil {
+		reply, err = e.handle(ctx, subjects.CallerOf(nats.Header(r.Headers())), r.Data())
+	}
 	var body []byte
 	var header nats.Header
 	if err == nil {
@@ -120,6 +124,9 @@ func (s *Service) respond(ctx context.Context, e endpoint, r micro.Request) {
 	}
 	header.Set(subjects.HeaderService, Name)
 	if err != nil {
+		if s.late.Note(s.log, time.Now(), err) {
+			s.metrics.expired.Inc()
+		}
 		code := subjects.CodeOf(err)
 		s.metrics.commands.WithLabelValues(e.name, string(code)).Inc()
 		if code == subjects.CodeInternal {

@@ -122,6 +122,7 @@ type Service struct {
 	touches chan touch    // somebody was answered from a state that may be old by now
 	letters chan letter   // refused events on their way to DEADLETTER
 	workers chan struct{} // requests in flight
+	late    subjects.LateLog
 
 	// Owned by Run.
 	running    sync.WaitGroup

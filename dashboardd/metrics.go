@@ -8,6 +8,7 @@ type metrics struct {
 	failed    *prometheus.CounterVec // by reason
 	lag       prometheus.Gauge
 	commands  *prometheus.CounterVec // by event and code
+	expired   prometheus.Counter
 	pushes    *prometheus.CounterVec // by dashboard type
 	lost      *prometheus.CounterVec // compare-and-sets lost to another replica, by dashboard type
 	holder    prometheus.Gauge
@@ -27,6 +28,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		failed:    prometheus.NewCounterVec(counter("failed_total", "Events and pushes that failed, by reason."), []string{"reason"}),
 		lag:       gauge("lag", "Messages of the log not folded yet."),
 		commands:  prometheus.NewCounterVec(counter("commands_total", "Requests answered, by subject and code."), []string{"subject", "code"}),
+		expired:   prometheus.NewCounter(counter("expired_total", "Requests not carried out because whoever asked had given up; commands_total has them too.")),
 		pushes:    prometheus.NewCounterVec(counter("pushes_total", "Events published, by dashboard type."), []string{"type"}),
 		lost:      prometheus.NewCounterVec(counter("overtaken_total", "Announcements that another replica, or a change of access, was ahead of, by dashboard type."), []string{"type"}),
 		holder:    gauge("holder", "1 while this replica pushes."),
@@ -34,7 +36,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		snapshot:  gauge("snapshot_bytes", "Bytes that the last snapshot wrote."),
 	}
 	for _, c := range []prometheus.Collector{
-		m.processed, m.failed, m.lag, m.commands, m.pushes, m.lost, m.holder, m.snapshots, m.snapshot,
+		m.processed, m.failed, m.lag, m.commands, m.expired, m.pushes, m.lost, m.holder, m.snapshots, m.snapshot,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err

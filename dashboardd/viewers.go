@@ -246,6 +246,9 @@ func (s *Service) changeTypes(ctx context.Context, socket string, change func(ty
 		if err != nil {
 			return nil, err
 		}
+		if err := subjects.InTime(ctx); err != nil {
+			return nil, err
+		}
 		if revision == 0 {
 			_, err = s.store.kv.Create(ctx, key, body)
 		} else {

@@ -32,6 +32,7 @@ func (s *Server) ask(in incoming, token string) {
 	body := in.body
 	in.body = nil // the callback's
 	start := time.Now()
+	subjects.SetDeadline(header, start, s.options.CommandTimeout)
 	s.requests.do(subject, header, body, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
 		s.metrics.commandTime.Observe(time.Since(start).Seconds())
 		s.answer(&in, m, err, func() { s.next(in.from, token) })

@@ -119,6 +119,9 @@ func TestCommandReplyIsTheAck(t *testing.T) {
 	_, url := startEdge(t, nc, Options{CommandTimeout: 300 * time.Millisecond})
 	serve(t, nc, "cmd.invoice.approve", "billing", func(m *nats.Msg) (subjects.Reply, error) {
 		who := subjects.CallerOf(m.Header)
+		if left := time.Until(subjects.DeadlineOf(m.Header)); left > 300*time.Millisecond || left < -time.Minute {
+			t.Errorf("the client waits 300 ms, the service is told of %v", left)
+		}
 		return subjects.Reply{
 			Ack:    []byte(fmt.Sprintf(`{"user":%q,"got":%s}`, who.User, m.Data)),
 			Join:   []string{"team.t1"},

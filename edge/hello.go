@@ -66,6 +66,7 @@ func (s *Server) greet(k *socket, announce *greeted) {
 	g := &greeting{s: s, k: k, missing: s.greeters.expected(k.ns), announce: announce}
 	header := nats.Header{}
 	k.caller().SetHeaders(header)
+	subjects.SetDeadline(header, time.Now(), helloFirst+helloLate)
 	s.requests.do(subjects.HelloSubject(k.ns.String()), header, nil, helloFirst, g.answer)
 }
 

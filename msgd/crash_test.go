@@ -48,11 +48,15 @@ func replica(url string) {
 	if err != nil {
 		panic(err)
 	}
-	// Death comes from outside at any time, and from inside between any two steps.
+	// Death comes from outside at any time, and from inside between any two steps; so does sleep that
+	// outlasts the caller.
 	s.dies = func() {
-		if rand.IntN(60) == 0 {
+		switch rand.IntN(240) {
+		case 0, 1, 2, 3:
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
+		case 4:
+			time.Sleep(2 * firstWait)
 		}
 	}
 	if err := s.Run(ctx); err != nil {
@@ -270,11 +274,18 @@ func (w *world) deaths() (n int) {
 	return n
 }
 
+// firstWait is how long a client waits for its first answer, and mostWait, after doubling it each time,
+// for its last: a slow machine gets there too.
+const (
+	firstWait = 200 * time.Millisecond
+	mostWait  = 2 * time.Second
+)
+
 // retry sends a command until it is acked, as a client does that wants to be sure.
 func retry[Req, Resp any](w *world, c subjects.Command[Req, Resp], user string, req Req) Resp {
 	deadline := time.Now().Add(60 * time.Second)
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
 		resp, err := c.Call(ctx, w.f.nc, as(user), req)
 		cancel()
 		if err == nil {

@@ -116,6 +116,7 @@ func (s *Service) record(ctx context.Context, conv string, m stored, to change) 
 		to.Expect = newest.seq
 		r.add(to)
 		r.Cause = cause
+		s.step()
 		if err = s.store.save(ctx, at, revision, &r); !errors.Is(err, errConflict) {
 			return perhaps(err)
 		}

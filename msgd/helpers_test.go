@@ -66,14 +66,18 @@ func quiet() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// start runs a replica on a connection of its own until the test ends or stop is called.
-func (f *fixture) start(o Options) (s *Service, stop func()) {
+// start runs a replica on a connection of its own until the test ends or stop is called. prepare may
+// change it before it runs.
+func (f *fixture) start(o Options, prepare ...func(*Service)) (s *Service, stop func()) {
 	f.t.Helper()
 	nc, _ := f.connect()
 	o.Logger = quiet()
 	s, err := New(nc, o)
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	for _, p := range prepare {
+		p(s)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

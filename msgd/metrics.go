@@ -14,6 +14,7 @@ type metrics struct {
 	processed *prometheus.CounterVec // by command
 	failed    *prometheus.CounterVec // by command and code
 	seconds   *prometheus.HistogramVec
+	expired   prometheus.Counter
 	running   prometheus.Gauge
 	typing    prometheus.Gauge
 
@@ -49,6 +50,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Namespace: space, Subsystem: sub, Name: "command_seconds", Help: "Time from taking a command to its answer.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"command"}),
+		expired:    counter("expired_total", "Commands not carried out because whoever asked had given up; failed_total has them too."),
 		running:    gauge("running", "Commands in work."),
 		typing:     gauge("typing", "Users typing, one per conversation."),
 		folded:     counter("folded_total", "Messages and receipts of the log folded into the index."),

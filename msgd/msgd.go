@@ -14,6 +14,8 @@
 //
 //   - Typing and delivery events pass: they may be lost, they are never stored, and what a replica knows
 //     of who is typing dies with it (another one says the stop).
+//   - A command is carried out before its caller gives up, or never, only while the clocks of edges and
+//     services agree (subjects/deadline.go).
 //   - TIMEOUT means "perhaps done". With a clientId, asking again is safe; edits, deletions, receipts and
 //     changes of members are safe to repeat in any case.
 //   - The note to somebody who was taken out may come twice after a crash; it carries a revision. So may
@@ -133,6 +135,7 @@ type Service struct {
 	typists *typists
 
 	counts  commandCounts
+	late    subjects.LateLog
 	ended   chan struct{} // closed when no command is taken any more
 	started atomic.Bool
 	state   atomic.Pointer[error] // of the last look at the consumers; see watch.go

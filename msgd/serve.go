@@ -173,7 +173,7 @@ func (s *Service) dispatch(ctx context.Context, name string, h handler) micro.Ha
 			}()
 			start := time.Now()
 			// A command that was taken is finished, also when the service is told to stop.
-			work, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.CommandTimeout)
+			work, cancel := subjects.WithDeadline(context.WithoutCancel(ctx), nats.Header(req.Headers()), s.options.CommandTimeout)
 			defer cancel()
 			reply, err := s.call(work, name, h, req)
 			s.metrics.answered(name, time.Since(start), err)
@@ -191,6 +191,9 @@ func (s *Service) call(ctx context.Context, name string, h handler, req micro.Re
 			err = subjects.Errorf(subjects.CodeInternal, "internal error")
 		}
 	}()
+	if err := subjects.InTime(ctx); err != nil {
+		return subjects.Reply{}, err
+	}
 	who := subjects.CallerOf(nats.Header(req.Headers()))
 	if _, err := subjects.Escape(who.User); err != nil {
 		return subjects.Reply{}, subjects.Errorf(subjects.CodeAuthFailed, "the request names no user")
@@ -213,6 +216,9 @@ func (s *Service) respond(name string, req micro.Request, reply subjects.Reply, 
 		body, header, err = reply.Encode()
 	}
 	if err != nil {
+		if s.late.Note(s.log, time.Now(), err) {
+			s.metrics.expired.Inc()
+		}
 		refusal := subjects.AsError(err)
 		if refusal.Code == subjects.CodeInternal || refusal.Code == subjects.CodeUnavailable {
 			s.log.Error("a command failed", "command", name, "error", err)

@@ -291,11 +291,15 @@ func (s *store) load(ctx context.Context, at value, v any) (revision uint64, err
 	return e.seq, nil
 }
 
-// save writes a value if it still has the revision; errConflict if not.
+// save writes a value if it still has the revision, errConflict if not, and if ctx allows: a command
+// that was stopped behind its reading is over (subjects.InTime).
 func (s *store) save(ctx context.Context, at value, revision uint64, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
+	}
+	if err := subjects.InTime(ctx); err != nil {
+		return fmt.Errorf("writing %s: %w", at.subject, err)
 	}
 	if _, err := s.js.Publish(ctx, at.subject, body, jetstream.WithExpectLastSequencePerSubject(revision)); err != nil {
 		return fmt.Errorf("writing %s: %w", at.subject, asConflict(err))
@@ -303,13 +307,17 @@ func (s *store) save(ctx context.Context, at value, revision uint64, v any) erro
 	return nil
 }
 
-// publish logs an event if the newest one on its subject is still the one at expect.
+// publish logs an event if the newest one on its subject is still the one at expect, and if ctx allows,
+// as in save.
 func (s *store) publish(ctx context.Context, subject, msgID string, expect uint64, payload any) (seq uint64, err error) {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false) // text passes unchanged; clients escape (contract 8, B14)
 	if err := encoder.Encode(payload); err != nil {
 		return 0, err
+	}
+	if err := subjects.InTime(ctx); err != nil {
+		return 0, fmt.Errorf("publishing %s: %w", subject, err)
 	}
 	m := &nats.Msg{Subject: subject, Header: nats.Header{subjects.HeaderMsgID: {msgID}}, Data: bytes.TrimSpace(body.Bytes())}
 	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(expect))

@@ -108,7 +108,7 @@ func (s *Service) change(read func(body []byte) (change, error)) func(micro.Requ
 		}
 		var unread int64
 		s.lanes.do(who.User, who.key, &op{
-			current: true,
+			current: true, until: subjects.DeadlineOf(nats.Header(req.Headers())),
 			apply: func(r *record, now time.Time) error {
 				err := c.apply(r, now)
 				unread = r.unread()
@@ -176,8 +176,12 @@ func (s *Service) answer(f func(ctx context.Context, req micro.Request) (subject
 		}
 		s.background(func(ctx context.Context) {
 			defer s.leave()
-			ctx, cancel := context.WithTimeout(ctx, requestTime)
+			ctx, cancel := subjects.WithDeadline(ctx, nats.Header(req.Headers()), requestTime)
 			defer cancel()
+			if err := subjects.InTime(ctx); err != nil {
+				s.refuse(req, err)
+				return
+			}
 			reply, ack, err := f(ctx, req)
 			if err != nil {
 				s.refuse(req, err)
@@ -232,6 +236,9 @@ func (s *Service) reply(req micro.Request, body []byte, header nats.Header) {
 func (s *Service) refuse(req micro.Request, err error) {
 	if errors.Is(err, errStopping) {
 		err = subjects.Errorf(subjects.CodeUnavailable, "the service is stopping")
+	}
+	if s.late.Note(s.log, time.Now(), err) {
+		s.metrics.expired.Inc()
 	}
 	code := subjects.CodeOf(err)
 	s.metrics.failed.WithLabelValues(strings.ToLower(string(code))).Inc()

@@ -187,8 +187,8 @@ func (c *chaos) insist(user, event, body string) map[string]any {
 	if err != nil {
 		panic(err)
 	}
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
 		reply, err := subjects.Request(ctx, c.nc, subject, subjects.Caller{User: user}, []byte(body))
 		cancel()
 		switch subjects.CodeOf(err) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/lexiflow/realtime/subjects"
 )
 
 // lanes change records, one change per user at a time. What waits for one user is
@@ -49,8 +51,9 @@ type lane struct {
 type op struct {
 	apply   func(*record, time.Time) error
 	done    func(error)
-	current bool // it wants to be right even when it changes nothing
-	bytes   int  // it adds
+	until   time.Time // after which nobody wants it any more; zero for never
+	current bool      // it wants to be right even when it changes nothing
+	bytes   int       // it adds
 }
 
 const (
@@ -249,6 +252,9 @@ func (l *lanes) try(ctx context.Context, k *lane, ops []*op) error {
 	current := false
 	errs := make([]error, len(ops))
 	for i, o := range ops {
+		if errs[i] = subjects.Before(o.until); errs[i] != nil {
+			continue
+		}
 		errs[i] = o.apply(r, l.now())
 		current = current || o.current
 	}
@@ -261,6 +267,9 @@ func (l *lanes) try(ctx context.Context, k *lane, ops []*op) error {
 		finish(ops, errs)
 		return nil
 	}
+	if overdue(ops, errs) {
+		return errStale
+	}
 	if err := l.store.save(ctx, r); err != nil {
 		return err
 	}
@@ -269,6 +278,17 @@ func (l *lanes) try(ctx context.Context, k *lane, ops []*op) error {
 	}
 	finish(ops, errs)
 	return nil
+}
+
+// overdue reports whether the record holds a change that nobody wants any more. Between this and what
+// was read lies no gap in which somebody else could have changed it unnoticed: the write would fail.
+func overdue(ops []*op, errs []error) bool {
+	for i, o := range ops {
+		if errs[i] == nil && subjects.Before(o.until) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // announce empties the outbox of a stored record. The stored record says so later.

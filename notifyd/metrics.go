@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	processed *prometheus.CounterVec // by what
 	failed    *prometheus.CounterVec // by reason
+	expired   prometheus.Counter
 	announced prometheus.Counter
 	conflicts prometheus.Counter
 	recovered prometheus.Counter
@@ -21,6 +22,9 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lexiflow_notifyd_failed_total", Help: "What was refused or not possible, by reason; dead letters have theirs.",
 		}, []string{"reason"}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lexiflow_notifyd_expired_total", Help: "Requests not carried out because whoever asked had given up; failed_total has them too.",
+		}),
 		announced: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lexiflow_notifyd_announced_total", Help: "Events written to the log.",
 		}),
@@ -39,7 +43,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.processed, m.failed, m.announced, m.conflicts, m.recovered, m.lag, m.delay)
+		registry.MustRegister(m.processed, m.failed, m.expired, m.announced, m.conflicts, m.recovered, m.lag, m.delay)
 	}
 	return m
 }

@@ -135,6 +135,7 @@ type Service struct {
 	failures  chan error    // what Run ends with
 	unserved  chan struct{} // closed when the micro service has stopped
 	busy      atomic.Int64  // requests being answered
+	late      subjects.LateLog
 	running   atomic.Bool
 
 	// Static after open.

@@ -93,8 +93,12 @@ func (s *store) save(ctx context.Context, r *record) error {
 	return nil
 }
 
-// put writes a key that still has the revision rev, or, with 0, is not there.
+// put writes a key that still has the revision rev, or, with 0, is not there. A request that was
+// stopped behind its reading is over (subjects.InTime).
 func (s *store) put(ctx context.Context, key string, data []byte, header nats.Header, rev uint64) (uint64, error) {
+	if err := subjects.InTime(ctx); err != nil {
+		return 0, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
 	defer cancel()
 	msg := &nats.Msg{Subject: s.prefix + key, Data: data, Header: header}

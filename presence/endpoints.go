@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -76,6 +77,12 @@ func (s *Service) bounded(ctx context.Context, handle handler) micro.Handler {
 		}
 		go func() {
 			defer func() { <-s.slots }()
+			ctx, cancel := subjects.WithDeadline(ctx, nats.Header(req.Headers()), subjects.DefaultTimeout)
+			defer cancel()
+			if err := subjects.InTime(ctx); err != nil {
+				s.refuse(req, "late", err)
+				return
+			}
 			handle(ctx, req)
 		}()
 	})
@@ -96,13 +103,22 @@ func (s *Service) answer(req micro.Request, kind string, reply subjects.Reply) {
 // refuse answers with the error's code. What is our own fault is logged, without what the client sent.
 func (s *Service) refuse(req micro.Request, kind string, err error) {
 	s.metrics.failed.WithLabelValues(kind).Inc()
+	if s.late.Note(s.log, time.Now(), err) {
+		s.metrics.expired.Inc()
+		s.respondError(req, err)
+		return
+	}
 	code := subjects.CodeOf(err)
 	switch code {
 	case subjects.CodeInternal, subjects.CodeConflict, subjects.CodeUnavailable, subjects.CodeTimeout:
 		s.log.Warn("a command failed", "kind", kind, "code", code, "error", err)
 	}
+	s.respondError(req, err)
+}
+
+func (s *Service) respondError(req micro.Request, err error) {
 	s.respond(req.Reply(), nats.Header{
-		subjects.HeaderErrorCode: {string(code)}, subjects.HeaderError: {subjects.MessageOf(err)},
+		subjects.HeaderErrorCode: {string(subjects.CodeOf(err))}, subjects.HeaderError: {subjects.MessageOf(err)},
 	}, nil)
 }
 

@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	processed *prometheus.CounterVec
 	failed    *prometheus.CounterVec
+	expired   prometheus.Counter
 	stored    prometheus.Counter
 	conflicts prometheus.Counter
 	gaps      prometheus.Counter
@@ -35,6 +36,7 @@ func newMetrics(s *Service, registry prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		processed: vector("processed_total", "Commands answered, batches taken and users settled."),
 		failed:    vector("failed_total", "Commands refused, input not understood, records not stored."),
+		expired:   counter("expired_total", "Commands not carried out because whoever asked had given up; failed_total has them too."),
 		stored:    counter("stored_total", "Records stored, and thereby announced."),
 		conflicts: counter("conflicts_total", "Compare-and-sets that lost against another replica."),
 		gaps:      counter("gaps_total", "Batches of edges that did not arrive."),
@@ -43,7 +45,7 @@ func newMetrics(s *Service, registry prometheus.Registerer) (*metrics, error) {
 		cut:       counter("audience_cut_total", "Sockets that may see more users than they can watch."),
 	}
 	for _, c := range []prometheus.Collector{
-		m.processed, m.failed, m.stored, m.conflicts, m.gaps, m.asked, m.buried, m.cut,
+		m.processed, m.failed, m.expired, m.stored, m.conflicts, m.gaps, m.asked, m.buried, m.cut,
 		gauge("lag_seconds", "How long the first user that is due has been.", func() float64 { return s.users.lag(time.Now()).Seconds() }),
 		gauge("users", "Users known, the offline ones of the last day among them.", func() float64 { return float64(len(s.users.all)) }),
 		gauge("sockets", "Open sockets that edges have reported.", func() float64 { return float64(s.openSockets()) }),

@@ -78,6 +78,7 @@ type Service struct {
 	watchers  *watchers
 	slots     chan struct{} // one per command at work
 	leases    *leases
+	late      subjects.LateLog
 
 	// Static after Run has begun.
 	work  context.Context // outlives Run's by the end of what is under way

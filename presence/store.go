@@ -75,6 +75,7 @@ func (s *store) saveRecord(ctx context.Context, r record, revision uint64) (uint
 }
 
 // save stores msg if its key is still at revision; 0 is a key that is not there. ttl 0 keeps it for ever.
+// A command that was stopped behind its reading is over (subjects.InTime).
 func (s *store) save(ctx context.Context, msg *nats.Msg, revision uint64, ttl time.Duration) (uint64, error) {
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
@@ -82,6 +83,9 @@ func (s *store) save(ctx context.Context, msg *nats.Msg, revision uint64, ttl ti
 	msg.Header[headerExpect] = []string{strconv.FormatUint(revision, 10)}
 	if ttl > 0 {
 		msg.Header[headerTTL] = []string{max(ttl, time.Second).String()} // NATS takes no less
+	}
+	if err := subjects.InTime(ctx); err != nil {
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
 	defer cancel()

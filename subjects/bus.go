@@ -175,7 +175,8 @@ func addKeys(object []byte, extra map[string]any) ([]byte, error) {
 }
 
 // Request asks the service behind subject and returns its answer, always within
-// ctx or, where ctx has no deadline, [DefaultTimeout].
+// ctx or, where ctx has no deadline, [DefaultTimeout]. The service is told until when
+// ([SetDeadline]), and does not carry out what it sees later.
 //
 // All errors are of type [*Error]: UNAVAILABLE if nobody listens or the bus is
 // away, so certainly nothing was done; TIMEOUT if it perhaps was; otherwise what
@@ -188,8 +189,12 @@ func Request(ctx context.Context, nc *nats.Conn, subject string, caller Caller, 
 	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	msg := &nats.Msg{Subject: subject, Header: make(nats.Header, 4), Data: req}
+	msg := &nats.Msg{Subject: subject, Header: make(nats.Header, 5), Data: req}
 	caller.SetHeaders(msg.Header)
+	if deadline, ok := ctx.Deadline(); ok {
+		now := time.Now()
+		SetDeadline(msg.Header, now, deadline.Sub(now))
+	}
 	reply, err := nc.RequestMsgWithContext(ctx, msg)
 	if err != nil {
 		return nil, AsError(err)

@@ -35,5 +35,9 @@
 // that an id is unique beyond the stream's duplicate window of two minutes; that
 // a request which timed out was not carried out.
 //
+// A request says until when its caller waits (Lex-Deadline, deadline.go). A service that keeps to
+// [WithDeadline] and [InTime] carries out nothing later, however long it was stopped; that holds while
+// the clocks of its host and of its caller's differ by less than a tenth of what the caller waits.
+//
 // All functions may be called concurrently.
 package subjects

@@ -24,6 +24,7 @@ const (
 	HeaderSocket    = "Lex-Socket"              // request: the Socket.IO sid
 	HeaderEdge      = "Lex-Edge"                // request: the edge that asks
 	HeaderScope     = "Lex-Scope"               // request: the token's scope
+	HeaderDeadline  = "Lex-Deadline"            // request: until when it is worth carrying out; Unix milliseconds
 	HeaderService   = "Lex-Service"             // reply: the service that answered
 	HeaderSubject   = "Lex-Subject"             // dead letter: the subject it came on
 	HeaderOrigin    = "Lex-Origin"              // dead letter: its stream and sequence, if it had them
