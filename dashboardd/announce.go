@@ -196,7 +196,7 @@ type announcement struct {
 // what the log has, provided that the state has seen that.
 func (s *Service) publish(ctx context.Context, a announcement) bool {
 	err := a.send(expect(a.subject, a.last)...)
-	if overtaken(err) {
+	if subjects.IsConflict(err) {
 		last, lookErr := s.lastOn(ctx, a.subject)
 		if lookErr != nil || last == a.last || last > a.folded {
 			s.metrics.lost.WithLabelValues(a.what).Inc()
@@ -207,7 +207,7 @@ func (s *Service) publish(ctx context.Context, a announcement) bool {
 	switch {
 	case err == nil:
 		s.metrics.pushes.WithLabelValues(a.what).Inc()
-	case overtaken(err):
+	case subjects.IsConflict(err):
 		s.metrics.lost.WithLabelValues(a.what).Inc()
 	case ctx.Err() == nil:
 		s.failed("announce", err)
@@ -221,15 +221,6 @@ func expect(subject string, last uint64) []subjects.PublishOption {
 		subjects.WithHeader(jetstream.ExpectedLastSubjSeqSubjHeader, subject),
 	}
 }
-
-// overtaken reports whether a compare-and-set failed; the second code is a cluster's, which does not
-// say the sequence.
-func overtaken(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == errCodeWrongLastConstant)
-}
-
-const errCodeWrongLastConstant jetstream.ErrorCode = 10164
 
 // lastOn asks the log for the last sequence on a subject, 0 if it has none.
 func (s *Service) lastOn(ctx context.Context, subject string) (uint64, error) {

@@ -127,7 +127,7 @@ func (s *Server) put(pid string, record []byte, revision uint64, f func(written 
 			Sequence uint64 `json:"seq"`
 		}
 		switch err := json.Unmarshal(m.Data, &ack); {
-		case err == nil && ack.Error != nil && ack.Error.Code == wrongLastSequence:
+		case err == nil && ack.Error != nil && (ack.Error.Code == wrongLastSequence || ack.Error.Code == wrongLastSequenceCluster):
 			f(0, errTakenOver)
 		case err != nil || ack.Error != nil || ack.Sequence == 0:
 			f(0, subjects.Errorf(subjects.CodeUnavailable, "the session cannot be kept now"))
@@ -137,8 +137,11 @@ func (s *Server) put(pid string, record []byte, revision uint64, f func(written 
 	}))
 }
 
-// wrongLastSequence is JetStream's error code for a failed compare-and-set.
-const wrongLastSequence = 10071
+// JetStream's error codes for a failed compare-and-set, of one server and of a cluster.
+const (
+	wrongLastSequence        = 10071
+	wrongLastSequenceCluster = 10164
+)
 
 var errTakenOver = subjects.Errorf(subjects.CodeConflict, "another edge has taken the session over")
 

@@ -327,13 +327,10 @@ func (s *store) publish(ctx context.Context, subject, msgID string, expect uint6
 	return ack.Sequence, nil
 }
 
-// asConflict recognises a lost compare-and-set; on replicated streams it has a code of its own.
+// asConflict recognises a lost compare-and-set.
 func asConflict(err error) error {
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		switch api.ErrorCode {
-		case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
-			return errConflict
-		}
+	if subjects.IsConflict(err) {
+		return errConflict
 	}
 	return err
 }

@@ -77,7 +77,7 @@ func (o *outbox) announce(ctx context.Context, r *record, i int) error {
 			r.fence[e.Kind] = max(r.fence[e.Kind], seq)
 			return nil
 		}
-		if !isConflict(err) {
+		if !subjects.IsConflict(err) {
 			return err
 		}
 		if there, err := o.look(ctx, r, e.Kind, id); err != nil || there {

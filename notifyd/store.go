@@ -103,21 +103,13 @@ func (s *store) put(ctx context.Context, key string, data []byte, header nats.He
 	defer cancel()
 	msg := &nats.Msg{Subject: s.prefix + key, Data: data, Header: header}
 	ack, err := s.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(rev))
-	if isConflict(err) {
+	if subjects.IsConflict(err) {
 		return 0, errConflict
 	}
 	if err != nil {
 		return 0, err
 	}
 	return ack.Sequence, nil
-}
-
-func isConflict(err error) bool {
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	return api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
 // meet notes that there is such a user, once.

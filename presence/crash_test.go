@@ -18,12 +18,14 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // replicaURL makes the test binary a replica: a real process that can be killed.
 const replicaURL = "PRESENCE_TEST_NATS"
 
 func TestMain(m *testing.M) {
+	natstest.Main()
 	if url := os.Getenv(replicaURL); url != "" {
 		if err := beReplica(url); err != nil {
 			slog.Error("replica failed", "error", err)

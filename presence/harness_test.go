@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +177,8 @@ type fakeEdge struct {
 	stop        context.CancelFunc
 	done        sync.WaitGroup
 	subs        []*nats.Subscription
+	slow        atomic.Bool  // its lease is not renewed for now
+	probed      atomic.Int64 // how often it was asked whether it lives
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -190,7 +193,7 @@ func newFakeEdge(t testing.TB, nc *nats.Conn, name, incarnation string) *fakeEdg
 	ctx, cancel := context.WithCancel(t.Context())
 	e.stop = cancel
 	e.answer(subjects.EdgeConnectionsSubject, func() any { return e.snapshot() })
-	e.answer(subjects.EdgeAliveSubject, func() any { return subjects.EdgeLease{Edge: name, Incarnation: incarnation} })
+	e.answer(subjects.EdgeAliveSubject, func() any { e.probed.Add(1); return subjects.EdgeLease{Edge: name, Incarnation: incarnation} })
 	e.renew(ctx)
 	e.done.Go(func() { e.keepLease(ctx) })
 	t.Cleanup(e.kill)
@@ -236,6 +239,9 @@ func (e *fakeEdge) keepLease(ctx context.Context) {
 }
 
 func (e *fakeEdge) renew(ctx context.Context) {
+	if e.slow.Load() {
+		return
+	}
 	js, err := jetstream.New(e.nc)
 	if err != nil {
 		return

@@ -90,9 +90,8 @@ func (s *store) save(ctx context.Context, msg *nats.Msg, revision uint64, ttl ti
 	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, msg)
-	var api *jetstream.APIError
 	switch {
-	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+	case subjects.IsConflict(err):
 		return 0, errConflict
 	case err != nil:
 		return 0, fmt.Errorf("store %s: %w", msg.Subject, err)

@@ -133,6 +133,14 @@ func MessageOf(err error) string {
 	return AsError(err).Message
 }
 
+// IsConflict reports whether a publish to a stream lost its compare-and-set: somebody else was faster. A
+// replicated stream says so with a code of its own.
+func IsConflict(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
 // isUnavailable reports errors after which the request certainly was not seen by
 // any service.
 func isUnavailable(err error) bool {

@@ -98,7 +98,7 @@ func (ch *accessChange) apply(ctx context.Context, b *bus) (accessList, error) {
 		list.Revision++
 		_, err = subjects.AccessChanged.To(ch.kind).Publish(ctx, b.publisher, ch.id, list,
 			subjects.WithHeader(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(last, 10)))
-		if err == nil || !overtaken(err) {
+		if err == nil || !subjects.IsConflict(err) {
 			return list, err
 		}
 		if err := ctx.Err(); err != nil {
@@ -188,13 +188,6 @@ func (ch *accessChange) kept(ctx context.Context, js jetstream.JetStream) (acces
 func withoutTime(list accessList) accessList {
 	list.Base = subjects.Base{}
 	return list
-}
-
-// overtaken reports that somebody else wrote between the reading and the writing.
-func overtaken(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 func (a *app) printAccess(list accessList) error {

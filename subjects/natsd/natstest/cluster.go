@@ -299,6 +299,29 @@ func (c *Cluster) AwaitLeader(js jetstream.JetStream, stream string) int {
 	})
 }
 
+// AwaitCurrent waits until streams are whole: every node has its replica and is up to date. Who kills a
+// node before that, after another one, takes the majority away.
+func (c *Cluster) AwaitCurrent(js jetstream.JetStream, streams ...string) {
+	c.t.Helper()
+	for _, name := range streams {
+		c.await("current replicas of "+name, func() string {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			s, err := js.Stream(ctx, name)
+			if err != nil || s.CachedInfo().Cluster == nil {
+				return ""
+			}
+			cluster := s.CachedInfo().Cluster
+			for _, r := range cluster.Replicas {
+				if !r.Current || r.Offline {
+					return ""
+				}
+			}
+			return cluster.Leader
+		})
+	}
+}
+
 // await polls until a living node is named.
 func (c *Cluster) await(what string, name func() string) int {
 	c.t.Helper()
