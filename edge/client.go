@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lexiflow/realtime/edge/engine"
@@ -31,8 +32,9 @@ type client struct {
 	// turn is held while a packet is acted on: by the session's callbacks, or when an opening has ended by
 	// who acts on what came meanwhile. It comes before mu.
 	turn    sync.Mutex
-	refused int          // CONNECTs refused so far
 	waiting []sio.Packet // for namespaces that are being opened, in order
+
+	refused atomic.Int32 // CONNECTs refused so far
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -121,6 +123,12 @@ func (c *client) socket(namespace string) *socket {
 	return nil
 }
 
+func (c *client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
 func (c *client) all() []*socket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,13 +191,14 @@ func (c *client) end(n ns) {
 	c.mu.Unlock()
 }
 
-// hold takes a place on the user's account for a socket that is being opened. A resumed socket is
-// never refused for a limit: it takes the place of the one that it was.
-func (c *client) hold(user string, n ns, resumed bool) (*account, *refusal) {
+// hold takes a place on the user's account for a socket that is being opened; without an account and
+// without a refusal there is doubt. A resumed socket is never refused for a limit: it takes the place of
+// the one that it was.
+func (c *client) hold(user string, n ns, resumed bool, q attempt) (*account, *refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	account, no := c.server.accounts.open(user, n, c.held == 0, resumed)
-	if no == nil {
+	account, no := c.server.accounts.open(user, n, c.held == 0, resumed, q)
+	if account != nil {
 		c.held++
 	}
 	return account, no

@@ -52,13 +52,25 @@ func (c *client) connect(p sio.Packet) {
 	c.fresh(n, who)
 }
 
-// fresh opens a new session. Its CONNECT waits until the session is kept.
+// fresh opens a new session when there is a place for it on the user's account. Whether there is may be
+// in doubt for a moment.
 func (c *client) fresh(n ns, who *identity) {
-	account, no := c.hold(who.user, n, false)
-	if no != nil {
-		c.refuseConnect(n, no)
-		return
-	}
+	c.server.whenSettled(func(q attempt) (settled bool) {
+		account, no := c.hold(who.user, n, false, q)
+		switch {
+		case no != nil:
+			c.refuseConnect(n, no)
+		case account != nil:
+			c.openFresh(n, who, account)
+		default:
+			return c.isClosed()
+		}
+		return true
+	})
+}
+
+// openFresh opens it. Its CONNECT waits until the session is kept.
+func (c *client) openFresh(n ns, who *identity, account *account) {
 	k := &socket{
 		client: c, ns: n, id: newSocketID(), user: who.user, account: account, since: time.Now(),
 		pid: newSocketID().String(), start: c.server.fanned.Load(),
@@ -74,6 +86,9 @@ func (c *client) fresh(n ns, who *identity) {
 			return
 		}
 		k.joinOwn()
+		if c.server.revokedMeanwhile(k) {
+			return
+		}
 		k.accept()
 		c.opened(n)
 		c.server.greet(k, &greeted{})
@@ -128,7 +143,7 @@ func (c *client) refuseConnect(n ns, r *refusal) {
 
 // countRefused ends a client that keeps asking: each refusal costs a verification.
 func (c *client) countRefused() {
-	if c.refused++; c.refused > c.server.limits.Namespaces {
+	if int(c.refused.Add(1)) > c.server.limits.Namespaces {
 		c.drop(reasonTooManyRefusals, engine.ReasonServerClose)
 	}
 }

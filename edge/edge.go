@@ -85,6 +85,7 @@ type Server struct {
 	engine       *engine.Engine
 	hub          *hub
 	accounts     *accounts
+	talk         *shareTalk
 	throttle     *throttle
 	requests     *requests
 	greeters     *greeters
@@ -128,6 +129,9 @@ func New(nc *nats.Conn, o Options) (*Server, error) {
 		greeters: &greeters{}, revocations: newRevocations(), changes: newAccessChanges(), reader: newReader(nc, js, o.Logger), dead: make(deadLetters, deadLetterBound), mailbox: newMailbox(), replays: make(chan struct{}, replayAtOnce),
 	}
 	if s.connections, err = newConnections(s); err != nil {
+		return nil, err
+	}
+	if s.talk, err = newShareTalk(nc, s.log, s.accounts, o.Name); err != nil {
 		return nil, err
 	}
 	s.roster = newRoster(nc, s.hub, o.Name, s.log)
@@ -213,6 +217,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	group.Go(func() {
 		if err := s.roster.run(work); err != nil {
 			s.log.Error("room counts are not shared", "error", err)
+		}
+	})
+	group.Go(func() {
+		if err := s.talk.run(work); err != nil {
+			s.log.Error("what users hold is not shared: limits hold for this edge alone", "error", err)
 		}
 	})
 	group.Go(func() {

@@ -24,29 +24,39 @@ func (s *Server) enter(k *socket, kind subjects.Kind, id string, done func(enter
 			done(false, no)
 			return
 		}
-		entered, no := s.admitTo(k, kind, id, name)
-		done(entered, no)
+		s.whenSettled(func(q attempt) (settled bool) {
+			entered, no, settled := s.admitTo(k, kind, id, name, q)
+			if settled {
+				done(entered, no)
+			}
+			return settled
+		})
 	})
 }
 
-// admitTo takes a room of the user's share. The change of access that came between the permission and
-// the join is seen here, or its eviction sees the member: the change is noted before it evicts.
-func (s *Server) admitTo(k *socket, kind subjects.Kind, id, name string) (entered bool, no *refusal) {
-	rooms, ok := s.accounts.enter(k.account, name)
-	if !ok {
-		return false, roomLimit(rooms)
+// admitTo takes a room of the user's share; settled is false while it is in doubt whether there is one.
+// The change of access that came between the permission and the join is seen here, or its eviction sees
+// the member: the change is noted before it evicts.
+func (s *Server) admitTo(k *socket, kind subjects.Kind, id, name string, q attempt) (entered bool, no *refusal, settled bool) {
+	rooms, verdict := s.accounts.enter(k.account, name, q)
+	switch verdict {
+	case doubtful:
+		return false, nil, k.gone()
+	case refused:
+		return false, roomLimit(rooms), true
+	case admitted:
 	}
 	if !k.join(name, roomAsked) {
 		s.accounts.leave(k.account, name) // a service was faster, or the socket is gone
-		return false, nil
+		return false, nil, true
 	}
 	if kind == subjects.KindCase && s.options.Access == AccessMember {
 		if list, ok := s.changes.latest(name); ok && !list.admits(k.who.Load(), kind, id) {
 			s.exit(k, name)
-			return false, forbidden
+			return false, forbidden, true
 		}
 	}
-	return true, nil
+	return true, nil, true
 }
 
 func roomLimit(rooms int) *refusal {

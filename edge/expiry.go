@@ -61,6 +61,9 @@ func (s *Server) refreshAuth(in *incoming) {
 	for _, k := range in.from.client.all() {
 		if k.user == who.user {
 			k.who.Store(who)
+			if s.revokedMeanwhile(k) {
+				return
+			}
 		}
 	}
 	if who.expires.IsZero() {

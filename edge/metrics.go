@@ -19,6 +19,7 @@ type metrics struct {
 	refusals    *prometheus.CounterVec
 	rewinds     prometheus.Counter
 	resumes     *prometheus.CounterVec
+	doubts      prometheus.Counter
 }
 
 const metricPrefix = "lexiflow_edge_"
@@ -54,7 +55,10 @@ func newMetrics(s *Server, r *prometheus.Registry) *metrics {
 	m.resumes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: metricPrefix + "resumes_total", Help: "Sessions that clients came back for, by outcome.",
 	}, []string{"outcome"})
-	r.MustRegister(m.resumes)
+	m.doubts = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: metricPrefix + "limit_doubts_total", Help: "CONNECTs and joins that waited for news of other edges' shares.",
+	})
+	r.MustRegister(m.resumes, m.doubts)
 	for n := range nsCount {
 		m.sockets[n] = sockets.WithLabelValues(n.String())
 	}
@@ -89,6 +93,7 @@ var (
 	descPosition = prometheus.NewDesc(metricPrefix+"log_position", "Log sequence of the last message read.", nil, nil)
 	descPending  = prometheus.NewDesc(metricPrefix+"requests_pending", "Requests on the bus without an answer yet.", nil, nil)
 	descGaps     = prometheus.NewDesc(metricPrefix+"log_gaps_total", "Gaps in what was read of the log: repaired by reading again, erased from the log by somebody, lost because the log was trimmed first.", []string{"outcome"}, nil)
+	descEdges    = prometheus.NewDesc(metricPrefix+"edges_heard", "Other edges whose users' shares count here.", nil, nil)
 	descUp       = prometheus.NewDesc(metricPrefix+"bus_connected", "1 while NATS is connected.", nil, nil)
 )
 
@@ -131,6 +136,7 @@ func (c *engineCollector) Collect(out chan<- prometheus.Metric) {
 	counter(descGaps, c.s.reader.erased.Load(), "erased")
 	counter(descGaps, c.s.reader.lost.Load(), "lost")
 	gauge(descPending, c.s.requests.pending())
+	gauge(descEdges, int(c.s.talk.alive.Load()))
 	up := 0
 	if c.s.nc.IsConnected() {
 		up = 1

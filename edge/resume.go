@@ -172,11 +172,7 @@ func (r *resumption) take() {
 // events, then it is a member of its rooms again.
 func (r *resumption) open() {
 	c := r.c
-	account, no := c.hold(r.who.user, r.n, true)
-	if no != nil {
-		r.c.refuseConnect(r.n, no) // does not happen: a resumption is not refused for a limit
-		return
-	}
+	account, _ := c.hold(r.who.user, r.n, true, attempt{}) // a resumption is not refused for a limit
 	r.k = &socket{
 		client: c, ns: r.n, user: r.who.user, account: account,
 		since: time.UnixMilli(r.record.Since), pid: r.pid, start: r.record.Start,
@@ -255,9 +251,12 @@ func (r *resumption) goLive(position uint64, missed int) {
 	k, s := r.k, r.c.server
 	k.delivered = max(position, r.offset)
 	k.joinOwn()
+	if s.revokedMeanwhile(k) {
+		return
+	}
 	for _, in := range r.record.Rooms {
 		if k.rejoin(in) && in.origin() == roomAsked {
-			s.accounts.enter(k.account, in.Room)
+			s.accounts.adopt(k.account, in.Room)
 			if kind, _, err := subjects.ParseRoom(in.Room); err == nil && kind == subjects.KindRoom {
 				s.announceJoined(k, in.Room)
 			}

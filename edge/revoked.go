@@ -113,19 +113,27 @@ func (s *Server) followRevocations(watcher jetstream.KeyWatcher, loaded chan<- s
 // evictRevoked closes the transports of whom a new entry covers. The client comes back by itself and
 // is then refused for good.
 func (s *Server) evictRevoked(key string) {
-	evict := func(k *socket) {
-		if s.revocations.covers(k.who.Load()) {
-			s.metrics.refused(reasonRevoked)
-			k.client.session.Close(engine.ReasonKicked)
-		}
-	}
 	if strings.HasPrefix(key, "user.") {
 		for n := range nsCount {
 			for _, k := range s.hub.members(roomKey{n, key}) {
-				evict(k)
+				s.revokedMeanwhile(k)
 			}
 		}
 		return
 	}
-	s.hub.eachSocket(evict)
+	s.hub.eachSocket(func(k *socket) { s.revokedMeanwhile(k) })
+}
+
+// revokedMeanwhile ends a socket whose identity is revoked, and its session: a revocation may be
+// forgotten before a token that is only expired stops being good for resuming. It is asked of all members
+// when an entry comes, and of each socket when it has become a member or has got a new token, so that an
+// entry that comes between the check and the membership is not missed.
+func (s *Server) revokedMeanwhile(k *socket) bool {
+	if !s.revocations.covers(k.who.Load()) {
+		return false
+	}
+	s.metrics.refused(reasonRevoked)
+	s.forget(k)
+	k.client.session.Close(engine.ReasonKicked)
+	return true
 }

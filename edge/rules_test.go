@@ -118,27 +118,27 @@ func TestOriginAllowed(t *testing.T) {
 
 func TestAccountsCountPerUserAndNamespace(t *testing.T) {
 	a := newAccounts(Limits{Connections: 3, ConnectionsPerUser: 2, RoomsPerUser: 2}.withDefaults())
-	first, no := a.open("u1", nsEvents, true, false)
+	first, no := a.open("u1", nsEvents, true, false, settled())
 	if no != nil {
 		t.Fatal(no)
 	}
-	if _, no = a.open("u1", nsEvents, true, false); no != nil {
+	if _, no = a.open("u1", nsEvents, true, false, settled()); no != nil {
 		t.Fatal(no)
 	}
-	if _, no = a.open("u1", nsEvents, true, false); no == nil || no.code != subjects.CodeUserConnectionLimit || no.currentConnections != 2 {
+	if _, no = a.open("u1", nsEvents, true, false, settled()); no == nil || no.code != subjects.CodeUserConnectionLimit || no.currentConnections != 2 {
 		t.Fatalf("third socket of a user: %+v", no)
 	}
-	if _, no = a.open("u1", nsMessaging, false, false); no != nil {
+	if _, no = a.open("u1", nsMessaging, false, false, settled()); no != nil {
 		t.Fatalf("another namespace counts apart: %+v", no)
 	}
-	if _, no = a.open("u2", nsEvents, true, false); no != nil {
+	if _, no = a.open("u2", nsEvents, true, false, settled()); no != nil {
 		t.Fatal(no)
 	}
-	if _, no = a.open("u3", nsEvents, true, false); no == nil || no.code != subjects.CodeConnectionLimit {
+	if _, no = a.open("u3", nsEvents, true, false, settled()); no == nil || no.code != subjects.CodeConnectionLimit {
 		t.Fatalf("fourth client: %+v", no)
 	}
 	a.close(first, nsEvents, true)
-	if _, no = a.open("u1", nsEvents, true, false); no != nil {
+	if _, no = a.open("u1", nsEvents, true, false, settled()); no != nil {
 		t.Fatalf("a closed socket still counts: %+v", no)
 	}
 	if clients, users, _ := a.usage(); clients != 3 || users != 2 {
@@ -148,21 +148,21 @@ func TestAccountsCountPerUserAndNamespace(t *testing.T) {
 
 func TestAccountsCountRoomsOverSockets(t *testing.T) {
 	a := newAccounts(Limits{RoomsPerUser: 2}.withDefaults())
-	acc, _ := a.open("u1", nsEvents, true, false)
+	acc, _ := a.open("u1", nsEvents, true, false, settled())
 	for _, room := range []string{"case.1", "case.2", "case.1"} {
-		if _, ok := a.enter(acc, room); !ok {
+		if _, v := a.enter(acc, room, settled()); v != admitted {
 			t.Fatalf("room %s refused", room)
 		}
 	}
-	if n, ok := a.enter(acc, "case.3"); ok || n != 2 {
-		t.Fatalf("third room: %d rooms, accepted %v", n, ok)
+	if n, v := a.enter(acc, "case.3", settled()); v != refused || n != 2 {
+		t.Fatalf("third room: %d rooms, verdict %v", n, v)
 	}
 	a.leave(acc, "case.1") // another device is still in it
-	if _, ok := a.enter(acc, "case.3"); ok {
+	if _, v := a.enter(acc, "case.3", settled()); v != refused {
 		t.Fatal("one device's leaving freed a room that another uses")
 	}
 	a.leave(acc, "case.1")
-	if _, ok := a.enter(acc, "case.3"); !ok {
+	if _, v := a.enter(acc, "case.3", settled()); v != admitted {
 		t.Fatal("the last device's leaving freed nothing")
 	}
 }
@@ -295,7 +295,7 @@ func TestSequenceJudges(t *testing.T) {
 	type message struct {
 		consumer    string
 		number, seq uint64
-		want        verdict
+		want        order
 	}
 	for name, messages := range map[string][]message{
 		"in order":                      {{"a", 1, 11, seqNext}, {"a", 2, 12, seqNext}},

@@ -11,18 +11,18 @@ type sequence struct {
 	delivered uint64 // the consumer's number of the last message
 }
 
-type verdict uint8
+type order uint8
 
 const (
-	seqNext     verdict = iota // the next message
-	seqHole                    // the next message that was delivered, but not the next of the log
-	seqRepeated                // had before
-	seqGap                     // something before it was not received
+	seqNext     order = iota // the next message
+	seqHole                  // the next message that was delivered, but not the next of the log
+	seqRepeated              // had before
+	seqGap                   // something before it was not received
 )
 
 // judge looks at one message: the consumer's name, its number there, its sequence in the log. A consumer
 // not seen before begins at 1. After a gap everything is one until the reader begins anew.
-func (s *sequence) judge(consumer string, number, seq uint64) verdict {
+func (s *sequence) judge(consumer string, number, seq uint64) order {
 	if consumer != s.consumer {
 		s.consumer, s.delivered = consumer, 0
 	}

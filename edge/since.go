@@ -28,38 +28,42 @@ func (s *Server) subscribeSince(in incoming, id, name string, since uint64) {
 	k := in.from
 	r := &sinceRequest{in: in, id: id, name: name, since: since}
 	s.permit(k.who.Load(), subjects.KindCase, id, name, func(no *refusal) {
-		if no == nil {
-			no = r.reserve(s)
-		}
 		if no != nil {
 			in.refuse(no)
 			s.next(k, laneRooms)
 			return
 		}
-		k.catch(true)
-		s.kept(k, true, func(err error) {
-			if err != nil {
-				r.end(s)
-				in.refuseFor(err)
-				s.next(k, laneRooms)
-				return
-			}
-			r.catchUp(s)
-		})
+		s.whenSettled(func(q attempt) bool { return r.reserve(s, q) })
 	})
 }
 
 // reserve counts the room before anything is promised. One that the socket is in is counted already.
-func (r *sinceRequest) reserve(s *Server) *refusal {
-	if r.in.from.in(r.name) {
-		return nil
+func (r *sinceRequest) reserve(s *Server, q attempt) (settled bool) {
+	k := r.in.from
+	if !k.in(r.name) {
+		rooms, verdict := s.accounts.enter(k.account, r.name, q)
+		switch verdict {
+		case doubtful:
+			return k.gone()
+		case refused:
+			r.in.refuse(roomLimit(rooms))
+			s.next(k, laneRooms)
+			return true
+		case admitted:
+			r.reserved = true
+		}
 	}
-	rooms, ok := s.accounts.enter(r.in.from.account, r.name)
-	if !ok {
-		return roomLimit(rooms)
-	}
-	r.reserved = true
-	return nil
+	k.catch(true)
+	s.kept(k, true, func(err error) {
+		if err != nil {
+			r.end(s)
+			r.in.refuseFor(err)
+			s.next(k, laneRooms)
+			return
+		}
+		r.catchUp(s)
+	})
+	return true
 }
 
 func (r *sinceRequest) catchUp(s *Server) {
