@@ -72,6 +72,8 @@ func TestBusLostAndBack(t *testing.T) {
 		}
 	}
 	eventually(t, "ready again", func() bool { return statusOf(t, url+"/readyz") == http.StatusOK })
+	revoke(t, other, "user.u1")
+	b.goes("a user who is revoked after the bus was away")
 }
 
 func statusOf(t testing.TB, url string) int {
@@ -137,4 +139,6 @@ func TestBusReplaced(t *testing.T) {
 	again.ack("subscribe:case", case123)
 	numbers(t, other, 0, 3)
 	again.expect(0, 3)
+	revoke(t, other, "user.u1")
+	again.goes("a user who is revoked on the new bus")
 }

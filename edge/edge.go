@@ -199,7 +199,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	s.fanned.Store(s.reader.begun)
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
 	defer stop()
-	if err := s.watchRevocations(work); err != nil {
+	revoked, err := s.loadRevocations(work)
+	if err != nil {
 		_ = l.Close()
 		return fmt.Errorf("edge: %w", err)
 	}
@@ -211,6 +212,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	s.following.Store(true)
 	group.Go(func() { every(work, sweepEvery, s.requests.sweep) })
 	group.Go(func() { s.watchBus(work) })
+	group.Go(func() { s.followRevocations(work, revoked) })
 	group.Go(func() { s.keepDeadLetters(work) })
 	group.Go(func() { every(work, expiryEvery, s.expireSockets) })
 	group.Go(func() { every(work, refreshEvery, s.refreshSessions) })
@@ -233,7 +235,6 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	go func() { served <- s.engine.Serve(l) }()
 	s.log.Info("edge serves", "address", l.Addr().String(), "access", s.options.Access.String())
 
-	var err error
 	select {
 	case <-ctx.Done():
 		s.drain()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lexiflow/realtime/edge/engine"
@@ -64,48 +65,98 @@ func revokedKeys(who *identity) (user, token string) {
 func (r *revocations) note(entry jetstream.KeyValueEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	noteRevoked(r.keys, entry)
+}
+
+func noteRevoked(keys map[string]revocation, entry jetstream.KeyValueEntry) {
 	if entry.Operation() != jetstream.KeyValuePut {
-		delete(r.keys, entry.Key())
+		delete(keys, entry.Key())
 		return
 	}
 	var rule revocation
 	// What is not understood revokes without an end: the safe side.
 	_ = json.Unmarshal(entry.Value(), &rule)
-	r.keys[entry.Key()] = rule
+	keys[entry.Key()] = rule
 }
 
-// watchRevocations loads the bucket before it returns and follows it until ctx ends.
-func (s *Server) watchRevocations(ctx context.Context) error {
+func (r *revocations) replace(keys map[string]revocation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = keys
+}
+
+// loadRevocations reads the whole bucket and returns the watcher that goes on from there.
+func (s *Server) loadRevocations(ctx context.Context) (jetstream.KeyWatcher, error) {
 	bucket, err := s.js.KeyValue(ctx, subjects.BucketRevoked)
 	if err != nil {
-		return fmt.Errorf("bucket %s: %w", subjects.BucketRevoked, err)
+		return nil, fmt.Errorf("bucket %s: %w", subjects.BucketRevoked, err)
 	}
 	watcher, err := bucket.WatchAll(ctx)
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", subjects.BucketRevoked, err)
+		return nil, fmt.Errorf("watch %s: %w", subjects.BucketRevoked, err)
 	}
-	loaded := make(chan struct{})
-	go s.followRevocations(watcher, loaded)
-	select {
-	case <-loaded:
-		return nil
-	case <-time.After(5 * time.Second):
-		return fmt.Errorf("bucket %s is not read within 5 s", subjects.BucketRevoked)
+	keys := make(map[string]revocation)
+	late := time.After(revokedLoad)
+	for {
+		select {
+		case entry, open := <-watcher.Updates():
+			switch {
+			case !open:
+				return nil, fmt.Errorf("watch %s: it has ended", subjects.BucketRevoked)
+			case entry != nil:
+				noteRevoked(keys, entry)
+				continue
+			}
+			s.revocations.replace(keys) // all that was there
+			return watcher, nil
+		case <-late:
+			_ = watcher.Stop()
+			return nil, fmt.Errorf("bucket %s is not read within %v", subjects.BucketRevoked, revokedLoad)
+		}
 	}
 }
 
-// followRevocations ends with the watcher's context.
-func (s *Server) followRevocations(watcher jetstream.KeyWatcher, loaded chan<- struct{}) {
-	current := false
-	for entry := range watcher.Updates() {
-		if entry == nil { // all that was there
-			current = true
-			close(loaded)
-			continue
+const (
+	revokedLoad  = 5 * time.Second
+	revokedRetry = 250 * time.Millisecond
+)
+
+// followRevocations applies what comes until ctx ends. After a reconnect it reads everything anew: the
+// server may have lost the watcher, or the bucket may be another. Until that succeeds, what was revoked
+// stays revoked.
+func (s *Server) followRevocations(ctx context.Context, watcher jetstream.KeyWatcher) {
+	status := s.nc.StatusChanged(nats.CONNECTED)
+	defer s.nc.RemoveStatusListener(status)
+	updates, stale := watcher.Updates(), false
+	for {
+		var retry <-chan time.Time
+		if stale {
+			retry = time.After(revokedRetry)
 		}
-		s.revocations.note(entry)
-		if current && entry.Operation() == jetstream.KeyValuePut {
-			s.evictRevoked(entry.Key())
+		select {
+		case <-ctx.Done():
+			return
+		case entry, open := <-updates:
+			switch {
+			case !open:
+				updates, stale = nil, true
+			case entry != nil:
+				s.revocations.note(entry)
+				if entry.Operation() == jetstream.KeyValuePut {
+					s.evictRevoked(entry.Key())
+				}
+			}
+			continue
+		case <-status:
+			stale = true
+		case <-retry:
+		}
+		if next, err := s.loadRevocations(ctx); err == nil {
+			_ = watcher.Stop() // its consumer may be gone
+			watcher, updates, stale = next, next.Updates(), false
+			s.hub.eachSocket(func(k *socket) { s.revokedMeanwhile(k) })
+		} else if ctx.Err() == nil {
+			s.log.Warn("revocations cannot be read after a reconnect, trying again", "error", err)
 		}
 	}
 }
