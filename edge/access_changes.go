@@ -79,6 +79,15 @@ func (s *Server) noteAccess(d *delivery, route subjects.Route) (list accessList,
 	return list, true
 }
 
+// walledOff reports whether a change among missed events took the user out of its room, perhaps only for
+// a while: a live socket would have ended there, and what came between is not for its user.
+func (s *Server) walledOff(who *identity, missed []*delivery) bool {
+	return slices.ContainsFunc(missed, func(d *delivery) bool {
+		var list accessList
+		return d.event == accessChanged && json.Unmarshal(d.payload, &list) == nil && !s.mayStay(list, who, d.room)
+	})
+}
+
 // hasMember reads the list as a membership, where no scope counts.
 func (l accessList) hasMember(user string) bool {
 	return slices.Contains(l.Allow, user) && !slices.Contains(l.Deny, user)

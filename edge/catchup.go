@@ -22,6 +22,7 @@ type catchUp struct {
 	// Static.
 	s     *Server
 	k     *socket
+	who   *identity
 	rooms []missedRoom
 	ahead uint64 // position up to which the client has everything, although this edge may not have read so far
 	waits bool   // until this edge has read as far; otherwise done has to skip what is before it
@@ -51,6 +52,7 @@ type failure string
 
 const (
 	failAccess  failure = "access_withdrawn"
+	failWalled  failure = "walled_off"     // for a while, and what came then is not for its user
 	failOffset  failure = "offset_unknown" // the log does not reach it: it is of another log
 	failTrimmed failure = "log_trimmed"
 	failBus     failure = "bus_away"
@@ -97,11 +99,12 @@ func (c *catchUp) seam(from uint64) {
 	for _, in := range c.rooms {
 		events = c.s.ring.since(events, in.name, max(from, in.behind))
 	}
-	if len(events) > seamEvents {
+	switch {
+	case c.s.walledOff(c.who, events):
+		c.failed(failWalled)
+	case len(events) > seamEvents:
 		go c.pace(events, position)
-		return
-	}
-	if c.send(events) {
+	case c.send(events):
 		c.done(position)
 	}
 }
@@ -207,6 +210,8 @@ func (c *catchUp) fetch(from, upTo uint64, newest *delivery) {
 	defer cancel()
 	events, err := c.s.missed(ctx, c.rooms, from, upTo, newest)
 	switch {
+	case err == nil && c.s.walledOff(c.who, events):
+		c.failed(failWalled)
 	case err == nil:
 		c.pace(events, upTo)
 	case errors.Is(err, errTrimmed):

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
@@ -45,12 +46,7 @@ func (s *Server) history(in incoming) {
 			return
 		}
 		page := s.ring.before(r.name, r.before, r.limit)
-		first := min(s.ring.first, r.before)
-		if len(page) == r.limit {
-			r.answer(s, page, false)
-			return
-		}
-		go r.older(s, page, first)
+		go r.older(s, page, min(s.ring.first, r.before))
 	})
 }
 
@@ -79,23 +75,28 @@ func readHistoryRequest(in incoming) (*historyRequest, *refusal) {
 	return &historyRequest{in: in, asked: asked, name: name, before: before, limit: int(limit)}, nil
 }
 
-// older goes on in the stream, behind what the ring has.
+// older goes on in the stream, behind what the ring has, and looks who was admitted then.
 func (r *historyRequest) older(s *Server, page []*delivery, first uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.CommandTimeout)
 	defer cancel()
+	var list accessList
 	more, err := s.backward(ctx, r.name, first, r.limit-len(page))
+	page = append(page, more...)
+	if err == nil && len(page) > 0 {
+		list, err = s.accessAt(ctx, r.name, page[len(page)-1].seq-1)
+	}
 	if err != nil {
 		s.log.Warn("history cannot be read", "error", err)
 		r.in.refuse(refuse(subjects.CodeUnavailable, "the log cannot be read now"))
 		s.next(r.in.from, laneRooms)
 		return
 	}
-	r.answer(s, append(page, more...), len(page)+len(more) < r.limit)
+	r.answer(s, page, list, len(page) < r.limit)
 }
 
-// backward returns up to n events of a room before a position, newest first.
+// backward returns up to n messages of a room before a position, newest first.
 func (s *Server) backward(ctx context.Context, room string, before uint64, n int) (events []*delivery, err error) {
-	if before <= 1 {
+	if before <= 1 || n == 0 {
 		return nil, nil
 	}
 	last, err := s.lastOf(ctx, []string{roomFilter(room)}, 0, before-1)
@@ -108,9 +109,7 @@ func (s *Server) backward(ctx context.Context, room string, before uint64, n int
 		}
 		d := last[i]
 		last = slices.Delete(last, i, i+1)
-		if d.event != accessChanged {
-			events = append(events, d)
-		}
+		events = append(events, d)
 		if d.seq > 1 {
 			var earlier []*delivery
 			earlier, err = s.lastOf(ctx, []string{d.subject}, 0, d.seq-1)
@@ -120,20 +119,23 @@ func (s *Server) backward(ctx context.Context, room string, before uint64, n int
 	return events, err
 }
 
-// answer acks a page, given newest first. What this socket would not have got is left out, and what does
-// not fit into one message is left to the next page.
-func (r *historyRequest) answer(s *Server, page []*delivery, complete bool) {
-	k := r.in.from
+// answer acks a page, given newest first, with the room's access list before its oldest message. What this
+// socket would not have got is left out, and what does not fit into one message is left to the next page.
+func (r *historyRequest) answer(s *Server, page []*delivery, list accessList, complete bool) {
 	ack := subjects.RoomHistoryPage{Success: true, Room: r.asked, Complete: complete}
+	visible := r.visible(s, page, list)
 	size := 0
-	for _, d := range page {
-		e, ok := k.historyEvent(d)
+	for i, d := range page {
+		var e subjects.RoomHistoryEvent
+		if visible[i] {
+			e, visible[i] = r.in.from.historyEvent(d)
+		}
 		if size += len(e.Data) + len(e.Event) + 64; size > s.limits.MaxPayload && len(ack.Events) > 0 {
 			ack.Complete = false
 			break
 		}
 		ack.Before = strconv.FormatUint(d.seq, 10)
-		if ok {
+		if visible[i] {
 			ack.Events = append(ack.Events, e)
 		}
 	}
@@ -142,7 +144,19 @@ func (r *historyRequest) answer(s *Server, page []*delivery, complete bool) {
 	}
 	slices.Reverse(ack.Events)
 	r.in.ack(mustJSON(ack))
-	s.next(k, laneRooms)
+	s.next(r.in.from, laneRooms)
+}
+
+// visible says of each message whether the user was admitted at its place in the log.
+func (r *historyRequest) visible(s *Server, page []*delivery, list accessList) []bool {
+	who, all := r.in.from.who.Load(), make([]bool, len(page))
+	for i, d := range slices.Backward(page) {
+		if d.event == accessChanged && json.Unmarshal(d.payload, &list) != nil {
+			list = accessList{Deny: []string{who.user}} // what is not understood opens nothing
+		}
+		all[i] = s.mayStay(list, who, r.name)
+	}
+	return all
 }
 
 // historyEvent is an event as this socket got it, or would have.

@@ -2,9 +2,11 @@ package edge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -123,6 +125,20 @@ func (s *Server) lastOf(ctx context.Context, filters []string, first, upTo uint6
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// accessAt is a room's list as the log had it at a position; empty for none.
+func (s *Server) accessAt(ctx context.Context, room string, position uint64) (list accessList, err error) {
+	if position == 0 {
+		return list, nil
+	}
+	subject := subjects.Log.String() + "." + room + "." + strings.ReplaceAll(accessChanged, ":", ".")
+	last, err := s.lastOf(ctx, []string{subject}, 0, position)
+	if err != nil || len(last) == 0 {
+		return list, err
+	}
+	err = json.Unmarshal(last[0].payload, &list)
+	return list, err
 }
 
 // logGet reads single messages of the log without a consumer.

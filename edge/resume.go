@@ -182,7 +182,7 @@ func (r *resumption) open() {
 	r.k.who.Store(r.who)
 	r.k.saving.revision, r.k.saving.at = r.revision, time.Now()
 	replay := &catchUp{
-		s: c.server, k: r.k, rooms: r.rooms(), ahead: r.offset,
+		s: c.server, k: r.k, who: r.who, rooms: r.rooms(), ahead: r.offset,
 		allowed: r.stillAllowed, begin: r.accept, failed: r.failed,
 	}
 	replay.frame = func(d *delivery) *engine.Frame { return r.k.missedFrame(d, d.seq) }

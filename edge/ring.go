@@ -25,10 +25,11 @@ func newRing(position uint64) *ring {
 }
 
 // add takes the next message of the log, also one for a room that nobody is in here: its members may
-// come from another edge. One that is no event for clients has no room.
+// come from another edge. One that is no event for clients has no room; a change of access, which is none
+// either, is kept for those who were away when it was made.
 func (r *ring) add(d *delivery) {
 	r.last = d.seq
-	if d.room == "" || d.event == accessChanged {
+	if d.room == "" {
 		return
 	}
 	kept := *d

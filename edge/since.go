@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/lexiflow/realtime/edge/engine"
@@ -61,15 +62,31 @@ func (r *sinceRequest) reserve(s *Server, q attempt) (settled bool) {
 			s.next(k, laneRooms)
 			return
 		}
-		r.catchUp(s)
+		go r.begin(s)
 	})
 	return true
+}
+
+// begin looks whether the user was admitted at the position already: any may be named.
+func (r *sinceRequest) begin(s *Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.CommandTimeout)
+	defer cancel()
+	list, err := s.accessAt(ctx, r.name, r.since)
+	switch {
+	case err != nil:
+		s.log.Warn("access at a position cannot be read", "error", err)
+		r.failed(s, failBus)
+	case !s.mayStay(list, r.in.from.who.Load(), r.name):
+		r.failed(s, failWalled)
+	default:
+		r.catchUp(s)
+	}
 }
 
 func (r *sinceRequest) catchUp(s *Server) {
 	k := r.in.from
 	c := &catchUp{
-		s: s, k: k, rooms: []missedRoom{{r.name, r.since}}, ahead: r.since, waits: true,
+		s: s, k: k, who: k.who.Load(), rooms: []missedRoom{{r.name, r.since}}, ahead: r.since, waits: true,
 		allowed: func() bool { return !s.outdated(k, r.name) },
 		begin:   r.ack,
 	}
@@ -117,7 +134,8 @@ func (r *sinceRequest) end(s *Server) {
 	r.in.from.catch(false)
 }
 
-// failed subscribes from now on where the log does not reach back any more, and says so. A client that was
+// failed subscribes from now on where the log does not reach back any more, or the user was not admitted all
+// the time, and says so. A client that was
 // promised everything already is sent to come back.
 func (r *sinceRequest) failed(s *Server, why failure) {
 	k := r.in.from
@@ -127,7 +145,7 @@ func (r *sinceRequest) failed(s *Server, why failure) {
 		return
 	}
 	switch why {
-	case failTrimmed, failOffset:
+	case failTrimmed, failOffset, failWalled:
 		entered, recovered := r.join(s), false
 		r.end(s)
 		s.subscribed(r.in, r.id, r.name, entered, &recovered)

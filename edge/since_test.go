@@ -3,6 +3,7 @@ package edge
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -289,4 +290,64 @@ func TestPongsProveThePosition(t *testing.T) {
 		t.Fatal("a fresh session")
 	}
 	again.expectConnected(0, 3)
+}
+
+// What happened while a user was walled off is not for them, before and behind it is.
+func TestSinceAndHistoryLeaveOutWhatWasWalledOff(t *testing.T) {
+	_, nc := startBus(t)
+	s, url := startEdge(t, nc, Options{})
+	start := s.fanned.Load()
+	allow := func(revision int64, users ...string) {
+		t.Helper()
+		changeAccess(t, nc, subjects.AccessChangedEvent{Allow: users, Revision: revision})
+	}
+	numbers(t, nc, 0, 3) // nobody is admitted yet
+	allow(1, "u1", "u2")
+	in := logStream(t, s).CachedInfo().State.LastSeq
+	numbers(t, nc, 3, 6)
+	allow(2, "u2")
+	numbers(t, nc, 6, 9)
+	allow(3, "u1", "u2")
+	numbers(t, nc, 9, 12)
+	eventually(t, "the edge has read it all", func() bool { return s.fanned.Load() == logStream(t, s).CachedInfo().State.LastSeq })
+	for user, c := range map[string]struct {
+		since     uint64
+		recovered bool
+		history   []float64
+	}{
+		"u1": {in, false, []float64{3, 4, 5, 9, 10, 11}},
+		"u2": {in, true, []float64{3, 4, 5, 6, 7, 8, 9, 10, 11}},
+	} {
+		b := connect(t, url, "/events", user, "")
+		if ack := b.since(start); ack["recovered"] != false {
+			t.Errorf("%s since before they were let in: %v", user, ack)
+		}
+		if ack := b.since(c.since); ack["recovered"] != c.recovered {
+			t.Errorf("%s: %v", user, ack)
+		}
+		for _, limit := range []int{4, 50} {
+			var got []float64
+			for before := ""; ; {
+				request := map[string]any{"room": "case:123", "limit": limit}
+				if before != "" {
+					request["before"] = before
+				}
+				page := b.ack("history", request)
+				list, _ := page["events"].([]any)
+				var part []float64
+				for _, e := range list {
+					data, _ := e.(map[string]any)["data"].(map[string]any)
+					n, _ := data["n"].(float64)
+					part = append(part, n)
+				}
+				got = append(part, got...)
+				if before, _ = page["before"].(string); page["complete"] == true {
+					break
+				}
+			}
+			if !slices.Equal(got, c.history) {
+				t.Errorf("history of %s in pages of %d: %v, want %v", user, limit, got, c.history)
+			}
+		}
+	}
 }
