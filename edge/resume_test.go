@@ -224,7 +224,8 @@ func TestWhatIsNoResumption(t *testing.T) {
 		b := open()
 		b.cutOff()
 		numbers(t, nc, 0, 10)
-		_, late := startEdge(t, nc, Options{})
+		other, late := startEdge(t, nc, Options{})
+		onFanOut(other, func() { other.ring.keep(0) })
 		stream, err := s.js.Stream(t.Context(), subjects.StreamLog)
 		if err != nil {
 			t.Fatal(err)

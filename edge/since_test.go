@@ -237,8 +237,9 @@ func TestHistoryPagesBackward(t *testing.T) {
 	}
 }
 
-// onFanOut runs f on the goroutine that owns the ring.
+// onFanOut runs f on the goroutine that owns the ring, when that has what was there before the edge.
 func onFanOut(s *Server, f func()) {
+	<-s.reader.prefaced
 	done := make(chan struct{})
 	s.mailbox.post(func() { f(); close(done) })
 	<-done
