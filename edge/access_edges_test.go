@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lexiflow/realtime/subjects"
 )
@@ -23,14 +22,7 @@ func changeAccess(t testing.TB, nc *nats.Conn, list subjects.AccessChangedEvent)
 // has not read the change itself.
 func bucketHas(t testing.TB, nc *nats.Conn, revision int64) {
 	t.Helper()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bucket, err := js.KeyValue(t.Context(), subjects.BucketAccess)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bucket := bucketOf(t, nc, subjects.BucketAccess)
 	eventually(t, "the bucket has the list", func() bool {
 		var list subjects.AccessChangedEvent
 		entry, err := bucket.Get(t.Context(), "case.123")

@@ -210,6 +210,7 @@ func (c *client) release(k *socket) {
 	last := c.held == 0
 	c.mu.Unlock()
 	c.server.accounts.close(k.account, k.ns, last)
+	c.server.talk.doubts.look()
 }
 
 // add makes a socket one of the client's, unless the client is gone by now.

@@ -46,9 +46,16 @@
 //	since.go    the same for a client that keeps its own cursor; history.go: page by page, backward
 //	mailbox.go  errands to the fan-out goroutine, which knows the position in the log
 //
-// auth.go and keys.go verify tokens, access.go and access_changes.go say who may enter, limits.go counts, reasons.go names
-// every refusal, health.go and metrics.go report, drain.go leaves.
+// auth.go and keys.go verify tokens, revoked.go says which are good no more, access.go and
+// access_changes.go say who may enter, limits.go counts, reasons.go names every refusal, health.go and
+// metrics.go report, drain.go leaves.
+//
+// # Beside: what users hold on other edges
+//
+//	shares.go       the rule: what counts, and when a refusal is certain
+//	shares_talk.go  who tells whom and when; shares_news.go has the bytes
+//	doubts.go       CONNECTs and joins that wait for a moment until it is
 //
 // Locks, in the order in which they may be held together: client.turn, client.mu, socket.mu, then a hub
-// stripe. accounts.mu and requests.mu are leaves. The engine never calls back from inside Send.
+// stripe. accounts.mu is held while shares.mu is taken; shares.mu, doubts.mu and requests.mu are leaves. The engine never calls back from inside Send.
 package edge

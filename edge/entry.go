@@ -70,6 +70,7 @@ func (s *Server) exit(k *socket, name string) bool {
 	left := k.leave(name, roomAsked)
 	if left {
 		s.accounts.leave(k.account, name)
+		s.talk.doubts.look()
 	}
 	return left
 }

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lexiflow/realtime/edge/engine"
-	"github.com/lexiflow/realtime/edge/sioclient"
 	"github.com/lexiflow/realtime/subjects"
 )
 
@@ -24,6 +22,19 @@ func publisher(t testing.TB, nc *nats.Conn) *subjects.Publisher {
 		t.Fatal(err)
 	}
 	return subjects.NewPublisher(nc, js)
+}
+
+func bucketOf(t testing.TB, nc *nats.Conn, name string) jetstream.KeyValue {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := js.KeyValue(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bucket
 }
 
 func publish(t testing.TB, nc *nats.Conn, kind subjects.Kind, id, event, payload string) {
@@ -340,43 +351,6 @@ func TestParticipantsAreCountedOverEdges(t *testing.T) {
 	}
 }
 
-func TestRevokedUserIsThrownOut(t *testing.T) {
-	_, nc := startBus(t)
-	s, url := startEdge(t, nc, Options{})
-	bucket, err := s.js.KeyValue(t.Context(), subjects.BucketRevoked)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := connect(t, url, "/events", "u2", "")
-	for name, key := range map[string]string{"user": "user.u1", "token": "jti.token-of-u1"} {
-		t.Run(name, func(t *testing.T) {
-			b := connect(t, url, "/events", "u1", "")
-			if _, err := bucket.PutString(t.Context(), key, ""); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case <-b.Done():
-			case <-time.After(patience):
-				t.Fatal("still connected")
-			}
-			_, err := sioclient.Dial(t.Context(), sioclient.Options{URL: url, Namespace: "/events", Token: tokenFor(t, "u1", "")})
-			var refused *sioclient.ConnectError
-			if !errors.As(err, &refused) || refused.Code != "AUTH_FAILED" {
-				t.Fatalf("a revoked token: %v", err)
-			}
-			if err := bucket.Delete(t.Context(), key); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "the revocation ends", func() bool {
-				return !s.revocations.covers(&identity{user: "u1", tokenID: "token-of-u1"})
-			})
-		})
-	}
-	if ack := other.ack("ping"); ack["success"] != true {
-		t.Fatal("another user was thrown out too")
-	}
-}
-
 // eventually waits for what nothing announces.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
@@ -536,15 +510,7 @@ func TestConnectionsAreReported(t *testing.T) {
 		t.Fatal("a lost transport is reported as clean")
 	}
 	key, _ := subjects.LeaseKey("e@1")
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bucket, err := js.KeyValue(t.Context(), subjects.BucketEdges)
-	if err != nil {
-		t.Fatal(err)
-	}
-	entry, err := bucket.Get(t.Context(), key)
+	entry, err := bucketOf(t, nc, subjects.BucketEdges).Get(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,6 +148,7 @@ func (a *accounts) close(acc *account, n ns, last bool) {
 		a.clients--
 	}
 	if acc.sockets == [nsCount]uint16{} {
+		acc.rooms = nil
 		delete(a.users, acc.user)
 	}
 }

@@ -163,7 +163,7 @@ func (r *resumption) take() {
 			return
 		}
 		r.revision = written
-		s.dismiss(owner, r.pid, written)
+		s.dismiss(owner, dismissal{r.pid, written, r.who.user})
 		r.open()
 	})
 }
@@ -287,11 +287,12 @@ func (k *socket) rejoin(in sessionRoom) bool {
 type dismissal struct {
 	PID      string `json:"pid"`
 	Revision uint64 `json:"revision"`
+	User     string `json:"user"`
 }
 
-func (s *Server) dismiss(owner, pid string, revision uint64) {
+func (s *Server) dismiss(owner string, d dismissal) {
 	if subject, err := dismissSubject(owner); err == nil && s.nc.IsConnected() {
-		_ = s.nc.Publish(subject, mustJSON(dismissal{pid, revision})) // if it is lost, the old socket's next write shows it
+		_ = s.nc.Publish(subject, mustJSON(d)) // if it is lost, the old socket's next write shows it
 	}
 }
 
@@ -300,18 +301,25 @@ func dismissSubject(edge string) (string, error) {
 	return subjects.ControlPrefix + "edge." + token + ".dismiss", err
 }
 
-// dismissed closes the socket whose session has gone on elsewhere.
+// dismissed closes the socket whose session has gone on elsewhere, which frees its place. It looks among
+// the user's sockets alone: when thousands are resumed at once, thousands are dismissed.
 func (s *Server) dismissed(m *nats.Msg) {
 	var d dismissal
 	if err := json.Unmarshal(m.Data, &d); err != nil {
 		s.log.Warn("dismissal is not understood", "error", err)
 		return
 	}
-	s.hub.eachSocket(func(k *socket) {
-		if k.pid == d.PID && k.olderThan(d.Revision) {
-			k.client.session.Close(engine.ReasonServerClose)
+	own, err := subjects.Room(subjects.KindUser, d.User)
+	if err != nil {
+		return // nobody has such a name
+	}
+	for n := range nsCount {
+		for _, k := range s.hub.members(roomKey{n, own}) {
+			if k.pid == d.PID && k.olderThan(d.Revision) {
+				k.client.session.Close(engine.ReasonServerClose)
+			}
 		}
-	})
+	}
 }
 
 func (k *socket) olderThan(revision uint64) bool {

@@ -6,27 +6,13 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lexiflow/realtime/subjects"
 )
 
-func revokedBucket(t testing.TB, nc *nats.Conn) jetstream.KeyValue {
-	t.Helper()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bucket, err := js.KeyValue(t.Context(), subjects.BucketRevoked)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bucket
-}
-
 func revoke(t testing.TB, nc *nats.Conn, key string) {
 	t.Helper()
-	if _, err := revokedBucket(t, nc).PutString(t.Context(), key, ""); err != nil {
+	if _, err := bucketOf(t, nc, subjects.BucketRevoked).PutString(t.Context(), key, ""); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -66,7 +52,7 @@ func TestRevocationOnEveryEdge(t *testing.T) {
 				refusedDial(t, url2, token, resumes(here))
 				refusedDial(t, one, token, resumes(lost))
 			}
-			if err := revokedBucket(t, nc).Delete(t.Context(), key); err != nil {
+			if err := bucketOf(t, nc, subjects.BucketRevoked).Delete(t.Context(), key); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "the revocation is forgotten", func() bool {

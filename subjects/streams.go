@@ -27,7 +27,7 @@ const (
 	BucketReceipts      = "RECEIPTS"      // msgd's
 	BucketDashboard     = "DASHBOARD"     // dashboardd's
 	BucketPresence      = "PRESENCE"      // a record per user, announced by being stored; its key is given a TTL when the user goes offline
-	BucketEdges         = "EDGES"         // leases and counts of edges; every key has a TTL
+	BucketEdges         = "EDGES"         // leases of edges; every key has a TTL. What users hold is told on ctl.shares
 	BucketSessions      = "SESSIONS"      // resumable sockets
 	BucketRevoked       = "REVOKED"       // jti.<id>, user.<id>; TTL until the token's expiry
 )
@@ -111,7 +111,7 @@ func layout(o StreamOptions) []jetstream.StreamConfig {
 		bucket(BucketReceipts, "read and delivery receipts", file),
 		bucket(BucketDashboard, "folded figures", file),
 		presenceBucket(),
-		withKeyTTL(bucket(BucketEdges, "leases and counts of edges", memory)),
+		withKeyTTL(bucket(BucketEdges, "leases of edges", memory)),
 		withMaxAge(bucket(BucketSessions, "resumable sockets", file), orElse(o.SessionMaxAge, defaultSessionMaxAge)),
 		withKeyTTL(bucket(BucketRevoked, "revoked tokens and users", file)),
 	}

@@ -26,7 +26,7 @@ in again: tokens issued later are good.
   lexiflow revoke user u1 --undo
 
 It is forgotten after --for, which should be at least what the longest-lived of these tokens
-still lives.`,
+still lives, and at least --resume-window, within which one that is only expired can resume.`,
 		Args:      words(2, 2),
 		ValidArgs: []string{"user", "token"},
 	}

@@ -4,9 +4,9 @@ import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Bus } from './lib/bus.mjs';
 import { connect, dial } from './lib/client.mjs';
-import { up } from './lib/program.mjs';
+import { edge, nats, up } from './lib/program.mjs';
 import { Polling, RawSocket } from './lib/raw.mjs';
-import { eventually } from './lib/time.mjs';
+import { eventually, pause } from './lib/time.mjs';
 import { SECRET, someone, tokenOf } from './lib/token.mjs';
 
 let server;
@@ -68,6 +68,33 @@ test('five sockets of a user in a namespace; the sixth is refused and the place 
     assert.equal((await dial(t, server.url, '/events', { user }).refused()).data.code, 'USER_CONNECTION_LIMIT_EXCEEDED');
   }
   await clients[0].subscribe('1');
+});
+
+test('five over two edges; a page that is loaded again, and an edge that is killed, turn nobody away', async (t) => {
+  const server = await nats();
+  const [one, two] = [await edge(server.natsUrl), await edge(server.natsUrl)];
+  t.after(async () => {
+    await one.kill();
+    await two.kill();
+    await server.stop();
+  });
+  const user = someone();
+  const clients = [];
+  for (const { url } of [one, two, one, two, one]) clients.push(await connect(t, url, '/events', { user }));
+  // The edges tell each other every 200 ms.
+  await pause(1000);
+  for (const { url } of [one, two]) {
+    const error = await dial(t, url, '/events', { user }).refused();
+    assert.equal(error.data.code, 'USER_CONNECTION_LIMIT_EXCEEDED');
+    assert.equal(error.data.currentConnections, 5);
+  }
+  for (const [i, { url }] of [two, one].entries()) { // each from one edge to the other, at once
+    clients[i].close();
+    clients[i] = await connect(t, url, '/events', { user });
+  }
+  await one.kill();
+  await Promise.all([0, 1, 2].map(() => connect(t, two.url, '/events', { user })));
+  assert.equal((await dial(t, two.url, '/events', { user }).refused()).data.code, 'USER_CONNECTION_LIMIT_EXCEEDED');
 });
 
 test('leaving a namespace frees the place while the connection stays', async (t) => {
