@@ -41,6 +41,9 @@ type walls struct{ room, every string }
 // walls needs the service's mu. Who was taken off the list may still be in the room until an edge or a
 // reconnect takes the socket out; who sees the case by token stays.
 func (b *book) walls(known *viewers) walls {
+	if known.open {
+		return walls{}
+	}
 	former := make([]string, 0, len(b.Access.Former))
 	for user := range b.Access.Former {
 		if !known.hasToken(user, b.id) {
@@ -102,7 +105,9 @@ func (s *Service) due(key string) (n news, ok bool) {
 	latest := b.Feed.Ring[len(b.Feed.Ring)-1]
 	shown := *b
 	if b.kind == subjects.KindTeam {
-		n.walls.room = s.tally.teamWalls(b)
+		if !s.options.OpenCases {
+			n.walls.room = s.tally.teamWalls(b)
+		}
 		n.room = func(since uint64) any { return shown.teamEvent(latest, n.feed.N-since-1) }
 	} else {
 		n.room = func(since uint64) any { return shown.activityEvent(latest, n.feed.N-since-1) }

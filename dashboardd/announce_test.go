@@ -110,7 +110,7 @@ func TestWallTooLongForAHeader(t *testing.T) {
 
 func TestExceptNamesUsers(t *testing.T) {
 	b := &book{id: "7", Access: access{Deny: []string{"a@b", "c"}, Former: map[string]int64{"f": 1, "scoped": 1}}}
-	known := newViewers(nil, time.Now)
+	known := newViewers(nil, time.Now, false)
 	known.note(viewer{User: "scoped", Cases: []string{"7"}}, time.Now())
 	if got, want := b.walls(known), (walls{room: "user.a=40b,user.c,user.f", every: "user.a=40b,user.c"}); got != want {
 		t.Fatalf("%+v, want %+v", got, want)

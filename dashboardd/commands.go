@@ -152,7 +152,7 @@ var (
 // hello joins a socket to the rooms of its types and gives it the numbers as they are. The feed is not
 // among them: the original's hook appends whatever comes, and it is greeted after every reconnect.
 func (s *Service) hello(ctx context.Context, c subjects.Caller, _ []byte) (subjects.Reply, error) {
-	a := audienceOf(c)
+	a := s.audience(c)
 	if a.User == "" {
 		return subjects.Reply{}, errNoUser
 	}
@@ -167,7 +167,7 @@ func (s *Service) hello(ctx context.Context, c subjects.Caller, _ []byte) (subje
 
 // subscribe narrows a socket to the types it has named, now and before, and shows them.
 func (s *Service) subscribe(ctx context.Context, c subjects.Caller, data []byte) (subjects.Reply, error) {
-	a, named, err := typesRequest(subjects.DashboardSubscribe.Decode, c, data)
+	a, named, err := s.typesRequest(subjects.DashboardSubscribe.Decode, c, data)
 	if err != nil {
 		return subjects.Reply{}, err
 	}
@@ -191,7 +191,7 @@ func (s *Service) subscribe(ctx context.Context, c subjects.Caller, data []byte)
 
 // unsubscribe takes types away, of all if the socket has never subscribed.
 func (s *Service) unsubscribe(ctx context.Context, c subjects.Caller, data []byte) (subjects.Reply, error) {
-	a, named, err := typesRequest(subjects.DashboardUnsubscribe.Decode, c, data)
+	a, named, err := s.typesRequest(subjects.DashboardUnsubscribe.Decode, c, data)
 	if err != nil {
 		return subjects.Reply{}, err
 	}
@@ -206,7 +206,7 @@ func (s *Service) unsubscribe(ctx context.Context, c subjects.Caller, data []byt
 
 // refresh shows the numbers again, and lets the socket into cases that were opened to it meanwhile.
 func (s *Service) refresh(ctx context.Context, c subjects.Caller, _ []byte) (subjects.Reply, error) {
-	a := audienceOf(c)
+	a := s.audience(c)
 	if a.User == "" {
 		return subjects.Reply{}, errNoUser
 	}
@@ -221,8 +221,8 @@ func (s *Service) refresh(ctx context.Context, c subjects.Caller, _ []byte) (sub
 const maxNamed = 100 // types of one request
 
 // typesRequest reads {types}. Unknown types are ignored: a newer client may know more.
-func typesRequest(decode func([]byte) (subjects.DashboardTypes, error), c subjects.Caller, data []byte) (a audience, named []string, err error) {
-	if a = audienceOf(c); a.User == "" || c.Socket == "" {
+func (s *Service) typesRequest(decode func([]byte) (subjects.DashboardTypes, error), c subjects.Caller, data []byte) (a audience, named []string, err error) {
+	if a = s.audience(c); a.User == "" || c.Socket == "" {
 		return a, nil, errNoUser
 	}
 	req, err := decode(data)
@@ -296,6 +296,9 @@ func (s *Service) answer(_ context.Context, a audience, want answer) (subjects.R
 	for _, kind := range want.leave {
 		// More than are joined: which ones those were may have changed since.
 		reply.Leave = append(reply.Leave, s.tally.roomsFor(a, kind, 2*roomsOfCases)...)
+	}
+	if len(want.join) > 0 {
+		reply.Leave = append(reply.Leave, s.tally.roomsOfOthers(a.viewer)...)
 	}
 	for _, kind := range want.show {
 		events, err := s.tally.show(a, kind, want.gaugesOnly, now)
@@ -405,7 +408,7 @@ func (t *tally) newestTeamActivity(a audience) []item {
 			continue
 		}
 		for _, entry := range b.Feed.Ring {
-			if home := t.books[entry.Case]; home == nil || !home.Access.denies(a.User) {
+			if home := t.books[entry.Case]; home == nil || a.open || !home.Access.denies(a.User) {
 				items = append(items, item{entry, b})
 			}
 		}

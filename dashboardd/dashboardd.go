@@ -14,8 +14,9 @@
 //
 // # Not promised
 //
-//   - A viewer who is let into a case later gets its live events from the next hello, subscription or
-//     refresh on: a room is joined by a reply and by nothing else. Its numbers count at once.
+//   - A viewer who is let into a case later gets its live events from half a second later on, when its
+//     sockets are greeted again, or from the next hello, subscription or refresh where that was lost
+//     (subjects/greet.go). Its numbers count at once.
 //   - Figures from before the log's first event are not known. A replica whose snapshot ends before the
 //     log begins is not ready and says so; Options.AcceptGap starts anyway.
 //   - Gauges are state.* events: the latest wins, and one that is lost is repaired by the next.
@@ -71,6 +72,9 @@ type Options struct {
 	// AcceptGap folds what the log still has when its beginning is gone, instead of not being ready. The
 	// figures then lack what came before, but for who may see which case.
 	AcceptGap bool
+	// OpenCases lets everybody see every case, as --access open does at the edge. Lists and tokens then say
+	// nothing about cases.
+	OpenCases bool
 	// Workers bounds the requests answered at once. Default 64.
 	Workers int
 	// Version is what `nats micro ls` shows, as a semantic version. Default 0.0.0.
@@ -122,6 +126,7 @@ type Service struct {
 	touches chan touch    // somebody was answered from a state that may be old by now
 	letters chan letter   // refused events on their way to DEADLETTER
 	workers chan struct{} // requests in flight
+	greeter *subjects.Greeter
 	late    subjects.LateLog
 
 	// Owned by Run.
@@ -166,7 +171,7 @@ func New(nc *nats.Conn, o Options) (*Service, error) {
 	return &Service{
 		nc: nc, js: js, pub: subjects.NewPublisher(nc, js), options: o, log: o.Logger.With("service", Name), metrics: m,
 		wake: make(chan struct{}, 1), touches: make(chan touch, 4096), letters: make(chan letter, 256),
-		workers: make(chan struct{}, o.Workers), micro: make(chan error, 1), notReady: errStarting,
+		workers: make(chan struct{}, o.Workers), greeter: subjects.NewGreeter(nc, Name, subjects.NamespaceDashboard), micro: make(chan error, 1), notReady: errStarting,
 	}, nil
 }
 
@@ -245,6 +250,11 @@ func (s *Service) begin(ctx context.Context) {
 	s.goDo(func() { newPusher(s).run(ctx) })
 	s.goDo(func() { s.keepSnapshots(ctx) })
 	s.goDo(func() { newDoctor(s).run(ctx) })
+	s.goDo(func() {
+		if err := s.greeter.Run(ctx); err != nil {
+			s.failed("greet", err)
+		}
+	})
 }
 
 // watchViewers watches again whenever watching ends.

@@ -73,7 +73,11 @@ func (t *tally) viewer(v viewer, now int64) subjects.DashboardMetricsEvent {
 	var s sums
 	if v.All {
 		s = t.cases.sums(now)
-		for b := range t.index.denied[v.User] {
+		denied := t.index.denied[v.User]
+		if v.open {
+			denied = nil
+		}
+		for b := range denied {
 			s = s.plus(b.sums(now), -1)
 		}
 	} else {

@@ -54,7 +54,7 @@ func (s *Service) load(ctx context.Context) error {
 			return err
 		}
 		s.store = store
-		s.viewers = newViewers(store.kv, s.options.Now)
+		s.viewers = newViewers(store.kv, s.options.Now, s.options.OpenCases)
 		s.lease = newLease(store.kv, s.options.LeaseTerm)
 	}
 	s.mu.RLock()

@@ -22,13 +22,14 @@ type index struct {
 	tasks   map[string]*book              // task id → where it was first seen
 	allowed map[string]map[*book]struct{} // user → cases whose list allows it
 	denied  map[string]map[*book]struct{} // user → cases whose list denies it
+	former  map[string]map[*book]struct{} // user → cases whose list allowed it until a day ago
 	teams   map[string]map[*book]struct{} // team → its cases
 }
 
 func newIndex() index {
 	return index{
 		tasks: make(map[string]*book), allowed: make(map[string]map[*book]struct{}),
-		denied: make(map[string]map[*book]struct{}), teams: make(map[string]map[*book]struct{}),
+		denied: make(map[string]map[*book]struct{}), former: make(map[string]map[*book]struct{}), teams: make(map[string]map[*book]struct{}),
 	}
 }
 
@@ -57,6 +58,9 @@ func (x *index) learn(b *book) {
 			link(x.allowed, user, b)
 		}
 	}
+	for user := range b.Access.Former {
+		link(x.former, user, b)
+	}
 }
 
 func (x *index) forget(b *book) {
@@ -65,6 +69,9 @@ func (x *index) forget(b *book) {
 	}
 	for _, user := range b.Access.Allow {
 		unlink(x.allowed, user, b)
+	}
+	for user := range b.Access.Former {
+		unlink(x.former, user, b)
 	}
 }
 

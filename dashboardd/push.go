@@ -163,8 +163,9 @@ func (p *pusher) gather(now time.Time) {
 	if cases {
 		p.s.viewers.ofAll(readers)
 	}
-	for user := range changed.users {
+	for user, at := range changed.users {
 		p.s.viewers.of(readers, "", []string{user})
+		p.s.greetAgain(user, now.Sub(time.UnixMilli(at)))
 	}
 	for scope := range changed.scopes {
 		if user, ok := strings.CutPrefix(scope, scopeUser); ok {
@@ -178,6 +179,21 @@ func (p *pusher) gather(now time.Time) {
 	}
 	p.markUntold(t, now)
 }
+
+// greetAgain has a user's sockets greeted again whose cases have changed, so that they enter and leave
+// rooms. What changed long ago was read while this replica started or did not push.
+func (s *Service) greetAgain(user string, ago time.Duration) {
+	if ago > greetWithin {
+		return
+	}
+	if room, err := subjects.Room(subjects.KindUser, user); err == nil {
+		s.greeter.Again(room, 0)
+	}
+}
+
+// greetWithin is longer than the lease of a pushing replica that died, and what the clocks of the log and
+// of this host may differ.
+const greetWithin = 15 * time.Second
 
 func (p *pusher) markUntold(t *tally, now time.Time) {
 	p.mu.Lock()
@@ -216,6 +232,7 @@ func (p *pusher) repeatTouched(now time.Time) {
 			continue
 		}
 		again(push{typeMetrics, t.Scope})
+		t.Viewer.open = p.s.options.OpenCases
 		for _, b := range p.s.tally.newestCases(t.Viewer) {
 			if b.Last > t.Seq {
 				again(push{typeCaseStats, b.key})

@@ -36,6 +36,8 @@ type viewer struct {
 	User  string   `json:"user"`
 	All   bool     `json:"all,omitempty"`   // case:*
 	Cases []string `json:"cases,omitempty"` // case:<id>, sorted
+
+	open bool // Options.OpenCases: every case, whatever lists and tokens say
 }
 
 // audience is everything that a token says to this service.
@@ -72,6 +74,15 @@ func audienceOf(c subjects.Caller) audience {
 	return a
 }
 
+// audience is who asks, in this installation.
+func (s *Service) audience(c subjects.Caller) audience {
+	a := audienceOf(c)
+	if s.options.OpenCases {
+		a.open, a.All, a.Cases = true, true, nil
+	}
+	return a
+}
+
 // hash names a viewer in keys and rooms: two tokens that say the same are one viewer.
 func (v viewer) hash() string {
 	h := sha256.New()
@@ -85,8 +96,11 @@ func (v viewer) hash() string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:18])
 }
 
-// maySee is the rule: allowed by the list or by the token, and deny beats both.
+// maySee is the rule: allowed by the list or by the token, and deny beats both; unless cases are open.
 func (v viewer) maySee(b *book) bool {
+	if v.open {
+		return true
+	}
 	if b.Access.denies(v.User) {
 		return false
 	}
@@ -224,6 +238,25 @@ func (t *tally) roomsFor(a audience, kind string, limit int) []string {
 		}
 	}
 	return rooms
+}
+
+// roomsOfOthers returns the rooms of cases that a viewer has seen and may not see any more. They get
+// nothing of them (announce.go); leaving them makes room for others.
+func (t *tally) roomsOfOthers(v viewer) (rooms []string) {
+	for _, cases := range []map[*book]struct{}{t.index.former[v.User], t.index.denied[v.User]} {
+		for b := range cases {
+			if v.maySee(b) || len(rooms) >= 2*roomsOfCases {
+				continue
+			}
+			for kind, id := range map[subjects.Kind]string{subjects.KindCase: b.id, subjects.KindDashboard: caseStatsRoom(b.id)} {
+				if room, err := subjects.Room(kind, id); err == nil {
+					rooms = append(rooms, room)
+				}
+			}
+		}
+	}
+	slices.Sort(rooms)
+	return slices.Compact(rooms)
 }
 
 const maxTeams = 50 // of one token, whose rooms are joined

@@ -269,6 +269,81 @@ func TestWalls(t *testing.T) {
 	})
 }
 
+// Who is let into a case, or taken out, is greeted again, and by that enters or leaves its rooms.
+func TestGreetedAgainWhenAccessChanges(t *testing.T) {
+	b := startBus(t, natsd.Options{}, nil)
+	b.publish("case 7 case:created", `{}`)
+	b.ready(quick())
+	b.ready(quick())
+	greets := make(chan *nats.Msg, 64)
+	if _, err := b.nc.ChanSubscribe(subjects.AllGreet, greets); err != nil {
+		t.Fatal(err)
+	}
+	c := b.nobody("u1", "")
+	c.hello()
+	for _, step := range []struct {
+		list string
+		in   bool
+	}{{`{"allow":["u1"],"revision":1}`, true}, {`{"allow":[],"revision":2}`, false}, {`{"allow":["u1"],"revision":3}`, true}, {`{"deny":["u1"],"revision":4}`, false}} {
+		b.publish("case 7 access:changed", step.list)
+		select {
+		case m := <-greets:
+			room, to, err := subjects.DecodeGreet(m)
+			if err != nil || room != "user.u1" || len(to.Namespaces) != 1 || to.Namespaces[0] != subjects.NamespaceDashboard {
+				t.Fatalf("%s %s: %v", m.Subject, m.Data, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("after %s nobody is greeted again", step.list)
+		}
+		c.hello()
+		for _, room := range []string{"case.7", "dashboard.=3Acase-stats-case-7"} {
+			if c.rooms[room] != step.in {
+				t.Errorf("after %s: in %s: %v", step.list, room, c.rooms[room])
+			}
+		}
+	}
+	select {
+	case m := <-greets:
+		t.Errorf("greeted again without need: %s", m.Subject)
+	case <-time.After(2 * time.Second):
+	}
+}
+
+// With open cases everybody sees everything, whatever lists say.
+func TestOpenCases(t *testing.T) {
+	b := startBus(t, natsd.Options{}, nil)
+	b.publish("case 7 case:created", `{"title":"Doe"}`)
+	b.publish("case 7 access:changed", `{"allow":["member"],"deny":["walled"],"revision":1}`)
+	o := quick()
+	o.OpenCases = true
+	b.ready(o)
+	var all []*client
+	for _, user := range []string{"member", "walled", "stranger"} {
+		c := b.client(user, map[string]string{"member": "case:7"}[user])
+		c.hello()
+		c.last("dashboard:metrics", map[string]any{"activeCases": 1})
+		c.last("dashboard:case-stats", map[string]any{"recentUpdates": 1})
+		all = append(all, c)
+	}
+	b.publish("case 7 document:uploaded", `{"fileName":"plan.pdf"}`)
+	for _, c := range all {
+		c.last("dashboard:activity", map[string]any{"description": "plan.pdf"})
+		c.last("dashboard:case-stats", map[string]any{"recentUpdates": 2})
+		c.last("dashboard:metrics", map[string]any{"recentActivity": 2})
+	}
+	for _, c := range all {
+		n := 0
+		for _, e := range c.events("dashboard:activity") {
+			if e.data["description"] == "plan.pdf" {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s hears of one document %d times", c.caller.User, n)
+		}
+	}
+}
+
 // Every activity in the log carries the walls that held at its own place in the log, however access
 // and events interleave.
 func TestWallsHoldAtTheLogPosition(t *testing.T) {

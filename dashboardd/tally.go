@@ -88,7 +88,7 @@ type progress struct {
 // touched is what changed since somebody last looked, for the pushes.
 type touched struct {
 	books  map[string]struct{}
-	users  map[string]struct{} // whose access changed
+	users  map[string]int64    // whose access changed, and the log's time then
 	scopes map[string]struct{} // with new figures
 	alerts bool
 }
@@ -103,7 +103,7 @@ func newTally() *tally {
 }
 
 func newTouched() touched {
-	return touched{make(map[string]struct{}), make(map[string]struct{}), make(map[string]struct{}), false}
+	return touched{make(map[string]struct{}), make(map[string]int64), make(map[string]struct{}), false}
 }
 
 // drain returns what was touched since the last call.
@@ -369,7 +369,7 @@ func (t *tally) applyAccess(e event) error {
 func (t *tally) setAccess(b *book, list subjects.AccessChangedEvent, seq uint64) {
 	for _, users := range [][]string{b.Access.Allow, b.Access.Deny, list.Allow, list.Deny} {
 		for _, user := range users {
-			t.touched.users[user] = struct{}{}
+			t.touched.users[user] = t.At
 		}
 	}
 	t.index.forget(b)

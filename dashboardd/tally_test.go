@@ -260,7 +260,7 @@ func canonical(t testing.TB, tally *tally) string {
 		"books": tally.books, "scopes": tally.scopes, "alerts": tally.alerts, "untold": tally.untold,
 		"active": tally.cases.Active, "pending": []int64{tally.cases.Pending, tally.others.Pending}, "dues": dues,
 		"recent":  []int64{tally.cases.Recent.count(tally.At), tally.others.Recent.count(tally.At)},
-		"allowed": index(tally.index.allowed), "denied": index(tally.index.denied), "teams": index(tally.index.teams),
+		"allowed": index(tally.index.allowed), "denied": index(tally.index.denied), "former": index(tally.index.former), "teams": index(tally.index.teams),
 		"tasks": tasks, "recency": recent,
 	})
 	if err != nil {

@@ -31,8 +31,9 @@ const (
 
 // viewers are the known viewers of this firm. Methods may be called concurrently.
 type viewers struct {
-	kv  jetstream.KeyValue
-	now func() time.Time
+	kv   jetstream.KeyValue
+	now  func() time.Time
+	open bool // Options.OpenCases
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -48,9 +49,9 @@ type knownViewer struct {
 	since time.Time
 }
 
-func newViewers(kv jetstream.KeyValue, now func() time.Time) *viewers {
+func newViewers(kv jetstream.KeyValue, now func() time.Time, open bool) *viewers {
 	return &viewers{
-		kv: kv, now: now, known: make(map[string]knownViewer), byUser: make(map[string]map[string]struct{}),
+		kv: kv, now: now, open: open, known: make(map[string]knownViewer), byUser: make(map[string]map[string]struct{}),
 		byCase: make(map[string]map[string]struct{}), all: make(map[string]struct{}),
 	}
 }
@@ -84,6 +85,7 @@ func (v *viewers) watch(ctx context.Context) error {
 
 func (v *viewers) note(who viewer, at time.Time) {
 	hash := who.hash()
+	who.open = v.open
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	_, known := v.known[hash]

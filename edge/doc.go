@@ -35,6 +35,7 @@
 //	wire.go     JSON or MessagePack: the client's first message decides, nothing behind it can tell
 //	client.go   one connection and its namespaces
 //	connect.go  CONNECT: token, limits, then hello.go asks the services
+//	greet.go    hello again, when a service says that its answer has changed
 //	inbound.go  EVENT: rate, name, namespace; then rooms.go (what the edge itself answers)
 //	            or commands.go (everything else: cmd.<event>, whose reply is the ack)
 //

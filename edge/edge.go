@@ -200,7 +200,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
 	defer stop()
 	revoked, err := s.loadRevocations(work)
-	if err != nil {
+	if err := errors.Join(err, s.hearGreets(work)); err != nil {
 		_ = l.Close()
 		return fmt.Errorf("edge: %w", err)
 	}

@@ -210,13 +210,7 @@ func (s *Service) unsubscribe(ctx context.Context, caller subjects.Caller, req s
 	}
 	around := append(s.audienceOf(caller.User), caller.User)
 	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(around, id) })
-	reply := subjects.Reply{Leave: roomsOf(ids)}
-	for _, id := range ids {
-		if room, err := subjects.Room(subjects.KindPresence, subjects.DialectRoomID(id)); err == nil {
-			reply.Leave = append(reply.Leave, room)
-		}
-	}
-	return reply, nil
+	return subjects.Reply{Leave: allRoomsOf(ids)}, nil
 }
 
 // userIDs checks a list that a client sent.

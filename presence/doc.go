@@ -20,8 +20,9 @@
 //
 //   - An announcement is a gauge: a newer one may replace it on the way, and a client that was cut off
 //     learns the state, not its history. Setting what changes nothing visible may repeat one.
-//   - Who shares an entry is looked up when a socket connects or comes back; who is added to a case
-//     later is seen from then on.
+//   - Who is added to a case, or taken out, is seen or not from half a second later on, or from the next
+//     reconnect where the request to greet again was lost (subjects/greet.go). A replica that starts has
+//     forgotten who was taken out before: their sockets may stay in rooms until they close.
 //   - Sockets are counted as edges report them, up to a quarter of a second late.
 //
 // # How it works

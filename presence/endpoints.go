@@ -32,13 +32,14 @@ func (s *Service) endpoints() map[string]handler {
 		subjects.PresenceSet.Subject():               answered(s, subjects.PresenceSet, s.setOnline),
 		subjects.PresenceGet:                         s.get,
 	}
-	for _, namespace := range []string{
-		subjects.NamespaceEvents, subjects.NamespaceMessaging, subjects.NamespaceRoot, subjects.NamespaceWS,
-	} {
+	for _, namespace := range greeted {
 		all[subjects.HelloSubject(namespace)] = s.greeting
 	}
 	return all
 }
+
+// greeted are the namespaces whose sockets presence greets.
+var greeted = []string{subjects.NamespaceEvents, subjects.NamespaceMessaging, subjects.NamespaceRoot, subjects.NamespaceWS}
 
 // answered makes a handler of a command: decoded, on behalf of somebody, replied to.
 func answered[Req, Resp any](

@@ -31,7 +31,10 @@ func (s *Service) greeting(_ context.Context, req micro.Request) {
 	}
 	seen := s.seenBy(caller.User, watched.Users)
 	views := s.snapshot(seen)
-	reply := subjects.Reply{Join: roomsOf(append([]string{caller.User}, seen...))}
+	reply := subjects.Reply{
+		Join:  roomsOf(append([]string{caller.User}, seen...)),
+		Leave: allRoomsOf(s.unseen(caller.User, seen)),
+	}
 	reply.Events = append(reply.Events, s.bulk(append(views, s.own(caller.User))))
 	if watched.Dialect {
 		rooms, events := s.dialect(seen)
@@ -39,6 +42,14 @@ func (s *Service) greeting(_ context.Context, req micro.Request) {
 	}
 	s.answer(req, "hello", reply)
 	s.think(func() { s.helloAgain(req.Reply(), seen, views) })
+}
+
+// unseen lists those whose rooms a socket may still be in and has to leave. seen is sorted.
+func (s *Service) unseen(user string, seen []string) []string {
+	return slices.DeleteFunc(s.audience.partedFrom(user), func(id string) bool {
+		_, found := slices.BinarySearch(seen, id)
+		return found || id == user
+	})
 }
 
 // seenBy returns whom a socket sees, sorted, without its user: who is around, and whom it subscribed to.
@@ -111,6 +122,17 @@ func (s *Service) bulk(views []subjects.PresenceUpdateEvent) subjects.Emit {
 		return subjects.Emit{Event: subjects.PresenceBulkUpdate.Name(), Data: []byte(`{"users":[]}`)}
 	}
 	return e
+}
+
+// allRoomsOf returns the rooms in which users are watched, those of the dialect too.
+func allRoomsOf(users []string) []string {
+	rooms := roomsOf(users)
+	for _, id := range users {
+		if room, err := subjects.Room(subjects.KindPresence, subjects.DialectRoomID(id)); err == nil {
+			rooms = append(rooms, room)
+		}
+	}
+	return rooms
 }
 
 // roomsOf returns the rooms in which users are watched. An id that cannot be escaped has none.

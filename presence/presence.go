@@ -78,6 +78,7 @@ type Service struct {
 	watchers  *watchers
 	slots     chan struct{} // one per command at work
 	leases    *leases
+	greeter   *subjects.Greeter
 	late      subjects.LateLog
 
 	// Static after Run has begun.
@@ -109,9 +110,10 @@ func New(nc *nats.Conn, o Options) (*Service, error) {
 		options: o, id: id, log: o.Logger.With("service", name), nc: nc, js: js,
 		publisher: subjects.NewPublisher(nc, js),
 		replicas:  newReplicas(id), audience: newAudience(), watchers: newWatchers(),
-		slots:  make(chan struct{}, o.Concurrency),
-		leases: &leases{js: js, ttl: o.LeaseTTL, key: canaryPrefix + id},
-		users:  newUsers(), edges: make(map[string]*edge),
+		slots:   make(chan struct{}, o.Concurrency),
+		leases:  &leases{js: js, ttl: o.LeaseTTL, key: canaryPrefix + id},
+		greeter: subjects.NewGreeter(nc, name, greeted...),
+		users:   newUsers(), edges: make(map[string]*edge),
 	}
 	if s.metrics, err = newMetrics(s, o.Registry); err != nil {
 		return nil, fmt.Errorf("presence: metrics: %w", err)
@@ -219,7 +221,7 @@ func (s *Service) start(ctx context.Context) (<-chan error, error) {
 	s.atEnd(others)
 	s.group.Go(func() { s.beacons(s.work) })
 
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	for _, f := range []struct {
 		stream, prefix string
 		take           func(stored)
@@ -256,6 +258,11 @@ func (s *Service) start(ctx context.Context) (<-chan error, error) {
 	s.settleFrom(time.Now())
 	s.group.Go(func() { s.settleAll(s.work) })
 	s.group.Go(func() { s.sweepWatches(s.work) })
+	s.group.Go(func() {
+		if err := s.greeter.Run(s.work); err != nil {
+			failed <- fmt.Errorf("presence: greeting again: %w", err)
+		}
+	})
 	return failed, nil
 }
 

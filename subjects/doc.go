@@ -9,6 +9,7 @@
 //	live.<kind>.<id>.<event>     services, edges    edges               at most once, dropped first, never stored
 //	cmd.<event>                  edges              one service each    request and reply; never retried by an edge
 //	hello.<namespace>            edges              one service each    request and reply, for a fresh socket
+//	ctl.greet.<kind>.<id>        services           edges               at most once; hello is asked again, see greet.go
 //	svc.<name>                   services           one service each    request and reply; no client reaches it
 //	ctl.…                        edges, services    edges, services     at most once; leases repair what is lost
 //	notify.user.<id>             any service        notifyd             stored until done, at least once

@@ -75,7 +75,7 @@ var serviceKinds = []serviceKind{
 		name: "dashboardd", in: inDashboardd, short: "Run the service that counts for dashboards",
 		make: func(c *config, p parts) (service, error) {
 			return dashboardd.New(p.nc, dashboardd.Options{
-				Interval: c.push, AcceptGap: c.acceptGap, Version: release(), Logger: p.log, Registry: p.registry,
+				Interval: c.push, AcceptGap: c.acceptGap, OpenCases: c.access == edge.AccessOpen, Version: release(), Logger: p.log, Registry: p.registry,
 			})
 		},
 	},

@@ -97,8 +97,8 @@ func (c *config) keys() []setting {
 			help: "refuse ?token=, which ends in the logs of proxies",
 		},
 		{
-			flag: "access", value: option(&c.access, edge.ParseAccess, edge.AccessMode.String), standard: "member", in: inUp | inEdge | inNotifyd,
-			help: "who may watch a case: member (by the token's scope) or open (every user)",
+			flag: "access", value: option(&c.access, edge.ParseAccess, edge.AccessMode.String), standard: "member", in: inUp | inEdge | inNotifyd | inDashboardd,
+			help: "who may watch a case: member (by the token's scope) or open (every user); the same for edges, notifyd and dashboardd",
 		},
 		{
 			flag: "resume-window", value: span(&c.resumeWindow, time.Second, 24*time.Hour), standard: "10m0s", in: inUp | inEdge,

@@ -1,0 +1,160 @@
+package subjects
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A service whose answer to hello has changed asks every edge to ask again, for the sockets in one room:
+//
+//	ctl.greet.<kind>.<id>   a [Greet]; the room is usually user.<id>
+//
+// An edge then asks hello.<namespace> once more and applies what comes, rooms and events, without another
+// `connected`. It is at most once: what is lost is repaired by the next hello, after a reconnect at the
+// latest.
+
+// AllGreet matches the subjects of [GreetSubject].
+const AllGreet = greetPrefix + "*.*"
+
+const greetPrefix = ControlPrefix + "greet."
+
+// A Greet says for which sockets in the room; the zero value is for all of them.
+type Greet struct {
+	Namespaces []string `json:"namespaces,omitempty"` // as clients name them: "/events"
+}
+
+// GreetSubject returns where to ask for the sockets in a room, "user.u1".
+func GreetSubject(room string) (string, error) {
+	if _, _, err := ParseRoom(room); err != nil {
+		return "", err
+	}
+	return greetPrefix + room, nil
+}
+
+// DecodeGreet reads a message on [AllGreet] and the room it is for.
+func DecodeGreet(m *nats.Msg) (room string, g Greet, err error) {
+	room = strings.TrimPrefix(m.Subject, greetPrefix)
+	if _, _, err := ParseRoom(room); err != nil {
+		return "", g, err
+	}
+	if len(m.Data) > 0 {
+		if err := json.Unmarshal(m.Data, &g); err != nil {
+			return "", g, Errorf(CodeInvalidInput, "the request to greet %s is not understood: %w", room, err)
+		}
+	}
+	return room, g, nil
+}
+
+// A Greeter asks for one service, whose replicas all have one: it waits a little, so that the other
+// replicas know what it knows before one of them is asked; it asks once for changes that come together,
+// and for one room once a second; it asks for five hundred rooms a second at most; and what another
+// replica has asked for meanwhile it does not ask for. [Greeter.Again] may be called concurrently.
+type Greeter struct {
+	nc      *nats.Conn
+	service string
+	body    []byte
+
+	mu sync.Mutex
+	// Guarded by mu.
+	due   map[string]time.Time // by room
+	asked map[string]time.Time // when last
+}
+
+const (
+	greetSettle = 250 * time.Millisecond
+	greetEvery  = time.Second // for one room
+	greetTick   = 20 * time.Millisecond
+	greetBatch  = 10 // rooms a tick
+)
+
+// NewGreeter returns a greeter for sockets of some namespaces, on a connection that stays the caller's.
+func NewGreeter(nc *nats.Conn, service string, namespaces ...string) *Greeter {
+	body, err := json.Marshal(Greet{namespaces})
+	if err != nil {
+		panic("subjects: " + err.Error()) // a list of strings can be written
+	}
+	return &Greeter{nc: nc, service: service, body: body, due: make(map[string]time.Time), asked: make(map[string]time.Time)}
+}
+
+// Again has the sockets in a room greeted again, after the others had their turn for so long.
+func (g *Greeter) Again(room string, patience time.Duration) { g.again(room, patience, time.Now()) }
+
+func (g *Greeter) again(room string, patience time.Duration, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := now.Add(greetSettle + patience)
+	if next := g.asked[room].Add(greetEvery); next.After(at) {
+		at = next
+	}
+	if due, ok := g.due[room]; !ok || due.Before(now.Add(greetSettle)) || at.Before(due) {
+		g.due[room] = at // one that is nearly due would be answered by who does not know of this yet
+	}
+}
+
+// heard notes that the room was asked for, by whichever replica.
+func (g *Greeter) heard(room string, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked[room] = now
+	delete(g.due, room)
+}
+
+// take returns rooms that are due, some at a time.
+func (g *Greeter) take(now time.Time) (rooms []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for room, at := range g.due {
+		if !at.After(now) && len(rooms) < greetBatch {
+			rooms = append(rooms, room)
+			delete(g.due, room)
+			g.asked[room] = now
+		}
+	}
+	maps.DeleteFunc(g.asked, func(_ string, at time.Time) bool { return now.Sub(at) > greetEvery })
+	slices.Sort(rooms)
+	return rooms
+}
+
+// Run asks until ctx ends.
+func (g *Greeter) Run(ctx context.Context) error {
+	sub, err := g.nc.Subscribe(AllGreet, func(m *nats.Msg) {
+		if m.Header.Get(HeaderService) == g.service {
+			g.heard(strings.TrimPrefix(m.Subject, greetPrefix), time.Now())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is gone
+	tick := time.NewTicker(greetTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if !g.nc.IsConnected() {
+				continue // edges greet everybody after a reconnect
+			}
+			for _, room := range g.take(now) {
+				g.ask(room)
+			}
+		}
+	}
+}
+
+func (g *Greeter) ask(room string) {
+	subject, err := GreetSubject(room)
+	if err != nil {
+		return
+	}
+	// What cannot be sent is lost as what does not arrive.
+	_ = g.nc.PublishMsg(&nats.Msg{Subject: subject, Header: nats.Header{HeaderService: {g.service}}, Data: g.body})
+}
