@@ -407,6 +407,7 @@ func (w *world) check() {
 	for _, conv := range w.convs {
 		w.checkMessages(conv)
 		w.checkLog(conv)
+		w.checkReceipts(conv)
 		w.checkUnread(conv)
 		w.checkMembers(conv)
 	}
@@ -492,6 +493,27 @@ func (w *world) checkLog(conv string) {
 		}
 		if !slices.Equal(versions[id], want) {
 			w.t.Errorf("the log has the versions %v of message %s, want %v", versions[id], id, want)
+		}
+	}
+}
+
+// checkReceipts: those of one member rise, none is there twice, and the last one says what was acked.
+func (w *world) checkReceipts(conv string) {
+	last := map[string]int64{}
+	for _, e := range w.f.logged(eventSubject(conv, "message:read")) {
+		receipt, err := subjects.MessageRead.Decode(e.data)
+		p, ok := parseMessageID(receipt.MessageID)
+		if err != nil || !ok {
+			w.t.Errorf("a receipt for %q: %v", receipt.MessageID, err)
+		}
+		if p.number <= last[receipt.UserID] {
+			w.t.Errorf("%s has read message %d, says the log, and then %d", receipt.UserID, last[receipt.UserID], p.number)
+		}
+		last[receipt.UserID] = p.number
+	}
+	for _, user := range crashUsers {
+		if want := w.read[[2]string{conv, user}]; last[user] != want {
+			w.t.Errorf("the last receipt of %s in the log is for message %d, acked was %d", user, last[user], want)
 		}
 	}
 }

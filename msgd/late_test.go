@@ -96,6 +96,7 @@ func TestStalled(t *testing.T) {
 	s, _ := f.start(Options{}, func(s *Service) { s.dies = g.pass })
 	conv := f.conversation("ann", "bob")
 	m := f.say("ann", conv, "first")
+	f.indexed() // so that nobody but the command passes the gate
 	edit := func(content string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := subjects.MessageEdit.Call(ctx, f.nc, as("ann"), subjects.MessageEditRequest{

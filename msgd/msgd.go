@@ -7,6 +7,7 @@
 //   - Messages of a conversation are numbered 1, 2, 3 … in the order of the log. Their ids sort by time.
 //   - Only members read, write or see typing. A change of members is in the log, as whole state, before
 //     it is acked; nobody who was taken out writes or reads after that ack.
+//   - A read receipt is in the log once, and a member's receipts rise.
 //   - An unread count is the number of messages by others behind the member's read watermark.
 //   - Any number of replicas may run; none relies on being alone.
 //
@@ -18,9 +19,7 @@
 //     services agree (subjects/deadline.go).
 //   - TIMEOUT means "perhaps done". With a clientId, asking again is safe; edits, deletions, receipts and
 //     changes of members are safe to repeat in any case.
-//   - The note to somebody who was taken out may come twice after a crash; it carries a revision. So may
-//     a read receipt, if every replica was down for longer than the log's duplicate window and the member
-//     asks again before the log is folded; it says the same, and no count changes.
+//   - The note to somebody who was taken out may come twice after a crash; it carries a revision.
 //   - Text is passed unchanged: clients escape it (contract 8, B14).
 //
 // # How a message is kept
@@ -130,7 +129,8 @@ type Service struct {
 
 	replica string // a random name among the replicas
 
-	threads *threads
+	threads *cached[thread]
+	readers *cached[readers]
 	pages   *pageCache
 	typists *typists
 
@@ -164,7 +164,8 @@ func New(nc *nats.Conn, o Options) (*Service, error) {
 		slots:   make(chan struct{}, o.Concurrency),
 		ended:   make(chan struct{}),
 		replica: rand.Text(),
-		threads: newThreads(),
+		threads: newCached(newThread),
+		readers: newCached(newReaders),
 		pages:   newPageCache(),
 		typists: newTypists(o.TypingThrottle, o.TypingExpiry),
 	}, nil

@@ -94,12 +94,17 @@ func (s *Service) headBehind(ctx context.Context, conv string, h head) (head, er
 // behind calls f with every message of msgd behind a place, in order, until f wants no more: first what
 // MESSAGES has, then the log behind the origin of the last of those. A message may come twice.
 func (s *Service) behind(ctx context.Context, conv string, from place, f func(stored) (more bool)) error {
-	subject := eventSubject(conv, subjects.MessageNew.Name())
+	return s.eachBehind(ctx, eventSubject(conv, subjects.MessageNew.Name()), from, func(e entry) bool {
+		m, ok := decodeMessage(e.data)
+		return !ok || f(m)
+	})
+}
+
+// eachBehind does so with whatever is on a subject of conversations.
+func (s *Service) eachBehind(ctx context.Context, subject string, from place, f func(entry) (more bool)) error {
 	origin, stopped := from.origin, false
 	see := func(e entry) bool {
-		if m, ok := decodeMessage(e.data); ok && !f(m) {
-			stopped = true
-		}
+		stopped = !f(e)
 		return !stopped
 	}
 	err := s.each(ctx, subjects.StreamMessages, subject, from.seq+1, func(e entry) bool {

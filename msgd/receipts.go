@@ -39,24 +39,9 @@ func (s *Service) markRead(ctx context.Context, who subjects.Caller, req subject
 	if err != nil {
 		return none, err
 	}
-	at := readValue(c.token, who.User)
-	var have watermark
-	if _, err := s.store.load(ctx, at, &have); err != nil {
+	have, err := s.announceRead(ctx, c, who.User, m)
+	if err != nil {
 		return none, err
-	}
-	if m.number > have.Number {
-		now := s.options.Now()
-		to := watermark{m.number, m.message.ID, now.UnixMilli()}
-		_, err := subjects.MessageRead.Publish(ctx, s.events, c.ID, subjects.MessageReadEvent{
-			MessageID: m.message.ID, ConversationID: c.ID, UserID: who.User, ReadAt: subjects.At(now),
-		}, subjects.WithMsgID("read."+m.message.ID+"."+digest(who.User)))
-		if err != nil {
-			return none, err
-		}
-		s.step()
-		if have, err = s.raise(ctx, at, to); err != nil {
-			return none, perhaps(err)
-		}
 	}
 	h, err := s.head(ctx, c.token)
 	if err != nil {

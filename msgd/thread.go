@@ -10,7 +10,7 @@ import (
 // thread is what this replica knows of a conversation's end. It may be outdated: the expected sequence
 // of the next publish says so, and then refresh reads what is new. Whoever holds the lock owns it.
 type thread struct {
-	lock chan struct{} // of capacity 1; taken by sending, so that waiting ends with its context
+	lock
 
 	// Owned by the holder of lock.
 	head  head
@@ -27,52 +27,64 @@ type sentMessage struct {
 	ms     int64
 }
 
-// threads are the conversations this replica has lately sent to. Methods may be called concurrently.
-type threads struct {
+// cached are the conversations about which this replica knows something that it would have to read
+// again. Methods may be called concurrently.
+type cached[T any] struct {
+	fresh func() *T
+
 	mu sync.Mutex
 	// Guarded by mu.
-	byConversation map[string]*thread
+	byConversation map[string]*T
 }
 
 const (
-	maxThreads  = 4096 // beyond which some are forgotten; the next send reads them again
+	maxCached   = 4096 // beyond which some are forgotten; who needs them reads them again
 	catchUp     = 1024 // new messages that are read one by one before the day is read again
 	dayBatch    = 256
 	pruneThread = 10 * time.Minute
 )
 
-func newThreads() *threads { return &threads{byConversation: make(map[string]*thread)} }
+func newCached[T any](fresh func() *T) *cached[T] {
+	return &cached[T]{fresh: fresh, byConversation: make(map[string]*T)}
+}
 
-// get returns a conversation's thread. Two sends may hold different ones around the time one is
+// get returns what is known of a conversation. Two callers may hold different ones around the time one is
 // forgotten: the log decides between them as between replicas.
-func (t *threads) get(conv string) *thread {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if found := t.byConversation[conv]; found != nil {
+func (c *cached[T]) get(conv string) *T {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found := c.byConversation[conv]; found != nil {
 		return found
 	}
-	for old := range t.byConversation {
-		if len(t.byConversation) < maxThreads {
+	for old := range c.byConversation {
+		if len(c.byConversation) < maxCached {
 			break
 		}
-		delete(t.byConversation, old)
+		delete(c.byConversation, old)
 	}
-	fresh := &thread{lock: make(chan struct{}, 1)}
-	t.byConversation[conv] = fresh
+	fresh := c.fresh()
+	c.byConversation[conv] = fresh
 	return fresh
 }
 
+// lock is of capacity 1 and taken by sending, so that waiting for it ends with its context.
+type lock chan struct{}
+
+func newLock() lock { return make(lock, 1) }
+
+func newThread() *thread { return &thread{lock: newLock()} }
+
 // acquire takes the lock, or gives up with ctx.
-func (t *thread) acquire(ctx context.Context) error {
+func (l lock) acquire(ctx context.Context) error {
 	select {
-	case t.lock <- struct{}{}:
+	case l <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("waiting to send: %w", ctx.Err())
+		return fmt.Errorf("waiting for the conversation: %w", ctx.Err())
 	}
 }
 
-func (t *thread) release() { <-t.lock }
+func (l lock) release() { <-l }
 
 // sentKey names a clientId of a user.
 func sentKey(user, clientID string) string { return digest(user, clientID) }
