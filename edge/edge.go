@@ -42,6 +42,9 @@ type Options struct {
 	OnExpiry      ExpiryMode    // of a token while its socket is connected; default ExpiryKeep
 	SessionMaxAge time.Duration // 12 h; bounds ExpiryKeep
 
+	CompressThreshold int  // bytes from which events are compressed for clients that offer it; 1,024
+	NoCompression     bool // decline permessage-deflate
+
 	MemoryLimit  int64        // bytes; health is degraded above 90 % of it; 512 MiB
 	Mode         engine.Mode  // how sockets are served; default by system
 	HTTP         http.Handler // what is neither Socket.IO nor health; nil is 404
@@ -153,10 +156,14 @@ func (s *Server) engineOptions() engine.Options {
 		ConnectTimeout: s.options.ConnectTimeout,
 		MaxPayload:     s.limits.MaxPayload,
 		Mark:           s.fanned.Load,
-		AllowOrigin:    originAllowed(s.options.Origins),
-		Allow:          s.allowHandshake,
-		HTTP:           s.routes(),
-		Mode:           s.options.Mode,
+
+		CompressThreshold: s.options.CompressThreshold,
+		NoCompression:     s.options.NoCompression,
+
+		AllowOrigin: originAllowed(s.options.Origins),
+		Allow:       s.allowHandshake,
+		HTTP:        s.routes(),
+		Mode:        s.options.Mode,
 		// Room for handshakes under way beside the clients that the limit admits.
 		MaxSessions: s.limits.Connections + s.limits.Connections/8 + 64,
 		Logger:      s.log,

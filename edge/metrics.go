@@ -87,6 +87,7 @@ var (
 	descDropped  = prometheus.NewDesc(metricPrefix+"dropped_total", "Frames not sent, by reason.", []string{"reason"}, nil)
 	descBytes    = prometheus.NewDesc(metricPrefix+"bytes_total", "Bytes through WebSockets and polling bodies.", []string{"direction"}, nil)
 	descFrames   = prometheus.NewDesc(metricPrefix+"frames_total", "Messages through WebSockets and polling bodies.", []string{"direction"}, nil)
+	descPacked   = prometheus.NewDesc(metricPrefix+"compressed_total", "Frames compressed, each once for all its receivers.", nil, nil)
 	descClients  = prometheus.NewDesc(metricPrefix+"clients", "Connections that hold a namespace.", nil, nil)
 	descUsers    = prometheus.NewDesc(metricPrefix+"users", "Users with a socket here.", nil, nil)
 	descRooms    = prometheus.NewDesc(metricPrefix+"rooms", "Rooms with a member, beside each user's own.", nil, nil)
@@ -125,6 +126,7 @@ func (c *engineCollector) Collect(out chan<- prometheus.Metric) {
 	counter(descBytes, stats.BytesOut, "out")
 	counter(descFrames, stats.FramesIn, "in")
 	counter(descFrames, stats.FramesOut, "out")
+	counter(descPacked, stats.Compressed)
 
 	clients, users, _ := c.s.accounts.usage()
 	rooms := c.s.census()

@@ -38,6 +38,8 @@ type config struct {
 	maxConnections, maxPerUser          int
 	maxRooms, rateLimit                 int
 	maxPayload, memoryLimit             int64
+	compression                         bool
+	compressThreshold                   int64
 	pingInterval, pingTimeout, draining time.Duration
 	commandTimeout, idleAfter           time.Duration
 	onExpiry                            edge.ExpiryMode

@@ -91,6 +91,7 @@ func (c *config) edgeOptions(keys *edge.Keys, page http.Handler, log *slog.Logge
 		},
 		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, CommandTimeout: c.commandTimeout, DrainTimeout: c.draining,
 		IdleAfter: c.idleAfter, OnExpiry: c.onExpiry, SessionMaxAge: c.sessionMaxAge, ResumeWindow: c.resumeWindow,
+		CompressThreshold: int(c.compressThreshold), NoCompression: !c.compression,
 		MemoryLimit: c.memoryLimit, Mode: c.engine, HTTP: page, OpsElsewhere: c.opsListen != "",
 		Logger: log, Registry: registry,
 	}

@@ -146,6 +146,14 @@ func (c *config) limits() []setting {
 			vars: []variable{{name: "REALTIME_MAX_HTTP_BUFFER_SIZE"}}, help: "`size` of the largest message; NATS must take 64KiB more",
 		},
 		{
+			flag: "compression", value: yes(&c.compression), standard: "true", in: in,
+			vars: []variable{{name: "WS_ENABLE_COMPRESSION"}}, help: "accept permessage-deflate from clients that offer it",
+		},
+		{
+			flag: "compress-threshold", value: size(&c.compressThreshold, 1, 60<<20), standard: "1KiB", in: in,
+			help: "`size` from which an event is compressed, once for all its receivers",
+		},
+		{
 			flag: "ping-interval", value: span(&c.pingInterval, 100*time.Millisecond, time.Hour), standard: "25s", in: in,
 			vars: []variable{{"REALTIME_PING_INTERVAL_MS", milliseconds}}, help: "`duration` between pings to a client",
 		},

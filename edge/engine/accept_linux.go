@@ -107,7 +107,7 @@ type adoption struct {
 }
 
 // adopt moves nc to a loop. It returns false, and leaves nc as it is, when nc has no descriptor.
-func (p *poller) adopt(nc net.Conn, s *Session, r *Request, first bool, early []byte) bool {
+func (p *poller) adopt(nc net.Conn, s *Session, r *Request, first bool, early []byte, window uint8) bool {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return false
@@ -125,7 +125,7 @@ func (p *poller) adopt(nc net.Conn, s *Session, r *Request, first bool, early []
 	}
 	_ = nc.Close()
 	l := p.loops[int(p.next.Add(1))%len(p.loops)]
-	c := &conn{loop: l, fd: int32(fd), remote: s.remote}
+	c := &conn{loop: l, fd: int32(fd), remote: s.remote, peer: peer{window: window}}
 	p.open.Add(1)
 	p.table.set(fd, c)
 	l.post(task{c: c, kind: taskAdopt, adopt: &adoption{s: s, r: r, first: first, early: early}})
@@ -156,6 +156,7 @@ type headReader struct {
 	session *Session
 	first   bool
 	refused *Refusal
+	agreed  negotiation
 }
 
 var errRefused = errors.New("engine: handshake refused")
@@ -166,6 +167,9 @@ func (h *headReader) init(e *Engine) {
 	h.upgrader = ws.Upgrader{
 		ReadBufferSize: maxHead,
 		OnRequest:      h.onRequest, OnHost: h.onHost, OnHeader: h.onHeader, OnBeforeUpgrade: h.onUpgrade,
+	}
+	if !e.options.NoCompression {
+		h.upgrader.Negotiate = h.agreed.offer
 	}
 }
 
@@ -224,7 +228,7 @@ func (h *headReader) upgrade(c *conn, head, early []byte) {
 	h.in.Reset(head)
 	h.out.Reset()
 	h.request = Request{Method: http.MethodGet, RemoteAddr: c.remote}
-	h.session, h.first, h.refused = nil, false, nil
+	h.session, h.first, h.refused, h.agreed = nil, false, nil, negotiation{}
 	_, err := h.upgrader.Upgrade(h)
 	s, r, refused := h.session, h.request, h.refused
 	h.request, h.session = Request{}, nil
@@ -239,6 +243,7 @@ func (h *headReader) upgrade(c *conn, head, early []byte) {
 		}
 		c.answer(bytes.Clone(h.out.Bytes()))
 	default:
+		c.window = h.agreed.window
 		c.open(s, &r, h.first, bytes.Clone(h.out.Bytes()), early)
 	}
 }

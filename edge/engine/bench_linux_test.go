@@ -23,6 +23,7 @@ const (
 	childAddr = "ENGINE_BENCH_ADDR" // where to connect
 	childN    = "ENGINE_BENCH_N"    // how many
 	childSize = "ENGINE_BENCH_SIZE" // bytes after which to report
+	childHead = "ENGINE_BENCH_HEAD" // what it offers as extensions
 
 	// cycles as the size makes the child connect and disconnect that often before it reports;
 	// beats makes it answer pings.
@@ -42,7 +43,11 @@ func TestBenchClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, pong := []byte(handshakeHead("/socket.io/?EIO=4&transport=websocket", addr)), masked(0x81, "3")
+	var header []string
+	if offer := os.Getenv(childHead); offer != "" {
+		header = []string{extensions, offer}
+	}
+	head, pong := []byte(handshakeHead("/socket.io/?EIO=4&transport=websocket", addr, header...)), masked(0x81, "3")
 	for range n {
 		fd := rawDial(t, addr)
 		rawExchange(t, fd, head)
@@ -89,7 +94,7 @@ type crowd struct {
 	reports  *os.File
 }
 
-func gather(tb testing.TB, o Options, n, round int) *crowd {
+func gather(tb testing.TB, o Options, n, round int, header ...string) *crowd {
 	tb.Helper()
 	h := newRecorder()
 	e, err := New(h, o)
@@ -108,6 +113,9 @@ func gather(tb testing.TB, o Options, n, round int) *crowd {
 	ctx, cancel := context.WithCancel(context.Background())
 	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestBenchClients$")
 	child.Env = append(os.Environ(), childAddr+"="+l.Addr().String(), fmt.Sprintf("%s=%d", childN, n), fmt.Sprintf("%s=%d", childSize, round))
+	if len(header) > 0 {
+		child.Env = append(child.Env, childHead+"="+header[1])
+	}
 	child.ExtraFiles = []*os.File{out}
 	if err := child.Start(); err != nil {
 		tb.Fatal(err)
@@ -186,6 +194,80 @@ func BenchmarkFanout(b *testing.B) {
 	}
 }
 
+// largePacket is an event of 2 KB as services send them: names that repeat, values that do not.
+func largePacket() []byte {
+	b := []byte(`2["case:documents",{"caseId":"123","documents":[`)
+	for i := 0; len(b) < 2048; i++ {
+		b = fmt.Appendf(b, `{"documentId":"d-%x","fileName":"brief %d.pdf","size":%d,"uploadedBy":"user-%d","at":"2026-11-28T21:%02d:%02d.%03dZ"},`,
+			i*7919*104729, i*31, i*7777777%1000003, i*17%50, i%60, i*7%60, i*331%1000)
+	}
+	return append(b[:len(b)-1], "]}]"...)
+}
+
+// BenchmarkFanoutLarge is BenchmarkFanout with a fresh 2 KB event each time, for clients that inflate and
+// others. What is compressed is compressed once for the room.
+func BenchmarkFanoutLarge(b *testing.B) {
+	packet := largePacket()
+	size := map[string]int{"plain": Text(packet).Size(), "deflate": len(deflateWire(Text(packet).wire, 1024))}
+	for _, mode := range modes() {
+		for _, form := range []string{"plain", "deflate"} {
+			for _, flight := range []int{16, 1} {
+				b.Run(fmt.Sprintf("%v/%s/members=1000/flight=%d", mode, form, flight), func(b *testing.B) {
+					const n = 1000
+					var header []string
+					if form == "deflate" {
+						header = offerDeflate
+					}
+					crowd := gather(b, Options{Mode: mode}, n, n*flight*size[form], header...)
+					before := cpu()
+					b.ReportAllocs()
+					for b.Loop() {
+						for range flight {
+							f := Text(packet)
+							for _, s := range crowd.sessions {
+								if !s.Send(f) {
+									b.Fatal("refused")
+								}
+							}
+						}
+						crowd.awaitRound(b)
+					}
+					total := float64(b.N * n * flight)
+					b.ReportMetric(float64(cpu()-before)/1e3/total, "µs-cpu/delivery")
+					b.ReportMetric(float64(size[form]), "wire-bytes")
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkDeflate compresses one event.
+func BenchmarkDeflate(b *testing.B) {
+	f := Text(largePacket())
+	b.SetBytes(int64(len(f.wire)))
+	b.ReportAllocs()
+	for b.Loop() {
+		deflateWire(f.wire, 1024)
+	}
+}
+
+// BenchmarkInflate reads one compressed event of a client.
+func BenchmarkInflate(b *testing.B) {
+	packet := squeeze("4" + string(largePacket()))
+	data := masked(0xc1, packet)
+	buf := make([]byte, len(data))
+	var in input
+	to := new(counter)
+	b.SetBytes(int64(len(packet)))
+	b.ReportAllocs()
+	for b.Loop() {
+		copy(buf, data)
+		if in.feed(buf, rules{1 << 20, true}, to) != 0 {
+			b.Fatal("refused")
+		}
+	}
+}
+
 // BenchmarkConnect reports the CPU of a whole life: accept, handshake, open, close.
 func BenchmarkConnect(b *testing.B) {
 	for _, mode := range modes() {
@@ -236,11 +318,18 @@ func BenchmarkHeartbeat(b *testing.B) {
 	}
 }
 
-// A delivery allocates nothing: neither frames nor queues nor vectors.
+// A delivery allocates nothing: neither frames nor queues nor vectors, nor the compressed form that others
+// have made already.
 func TestDeliveryAllocatesNothing(t *testing.T) {
-	const n, flight, rounds = 100, 16, 20
 	f := Text(benchPacket)
-	c := gather(t, Options{Mode: Epoll}, n, n*flight*f.Size())
+	t.Run("plain", func(t *testing.T) { deliverFreely(t, f, f.Size()) })
+	f = Text(largePacket())
+	t.Run("deflate", func(t *testing.T) { deliverFreely(t, f, len(deflateWire(f.wire, 1024)), offerDeflate...) })
+}
+
+func deliverFreely(t *testing.T, f *Frame, size int, header ...string) {
+	const n, flight, rounds = 100, 16, 20
+	c := gather(t, Options{Mode: Epoll}, n, n*flight*size, header...)
 	deliver := func() {
 		for range flight {
 			for _, s := range c.sessions {
@@ -273,7 +362,7 @@ func BenchmarkInput(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
 		copy(buf, data)
-		if in.feed(buf, 1<<20, to) != 0 {
+		if in.feed(buf, rules{limit: 1 << 20}, to) != 0 {
 			b.Fatal("refused")
 		}
 	}

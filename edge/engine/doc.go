@@ -14,11 +14,14 @@
 //     and a counter.
 //   - Send never blocks. What waits for one socket leaves in one writev.
 //   - What a client may make the process hold is bounded: 16 KiB of request head, MaxPayload of an
-//     unfinished message, QueueFrames and QueueBytes of unread frames.
+//     unfinished message, QueueFrames and QueueBytes of unread frames, MaxPayload of what a compressed
+//     message inflates to.
+//   - Clients that offer permessage-deflate get large messages compressed, each compressed once for all
+//     of them and never on the caller's time; the others get the same frame plain.
 //
 // # What it does not
 //
-// It knows no namespaces, rooms, users or JSON. It does not compress, and TLS ends at a proxy in
+// It knows no namespaces, rooms, users or JSON. Polling is not compressed. TLS ends at a proxy in
 // front (a TLS connection given to ServeHTTP works, with a goroutine of its own). It does not
 // promise that a frame whose Send returned true arrived: only the client can say so.
 //
@@ -27,12 +30,14 @@
 // In: accept_linux.go reads the request head. A WebSocket handshake (handshake.go) makes the
 // descriptor a conn (conn_linux.go) of an event loop (loop_linux.go); anything else goes to net/http
 // (handoff.go), from there to http.go and polling.go, and a WebSocket that came that way is moved to
-// a loop or gets a goroutine (std.go). input.go turns bytes into messages, peer.go gives them to the
-// session that the connection carries or wants to take over, session.go to the Handler.
+// a loop or gets a goroutine (std.go). input.go turns bytes into messages (inflate.go those that are
+// compressed), peer.go gives them to the session that the connection carries or wants to take over,
+// session.go to the Handler.
 //
 // Out: send.go applies the rules of a frame's class, queue.go holds what waits, and one write takes
-// all of it: by the loop itself when a callback of its has sent it, else by the loop's writer
-// (writer_linux.go), by a goroutine (std.go) or by the GET that is held (polling.go).
+// all of it, in the forms that deflate.go keeps: by the loop itself when a callback of its has sent it,
+// else by the loop's writer (writer_linux.go), by a goroutine (std.go) or by the GET that is held
+// (polling.go).
 //
 // Pings and timeouts come from wheel.go. What ends a session is in reason.go.
 package engine

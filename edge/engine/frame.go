@@ -2,6 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
+	"sync"
+	"sync/atomic"
 
 	"github.com/lexiflow/realtime/edge/sio"
 )
@@ -22,7 +24,12 @@ type Frame struct {
 	wire  []byte // whole, unmasked WebSocket frames
 	key   uint64
 	class Class
-	pong  bool // a WebSocket pong, of which at most one waits
+	pong  bool  // a WebSocket pong, of which at most one waits
+	plain int32 // of a compressed form: the size of the frame that it stands for; see deflate.go
+
+	packing sync.Mutex
+	// Guarded by packing until it is set.
+	pack atomic.Pointer[Frame] // the compressed form, or the frame itself where there is none
 }
 
 // Text makes a Stored frame of one text message (a Socket.IO packet without the Engine.IO type,
@@ -46,8 +53,17 @@ func (f *Frame) As(class Class, key uint64) *Frame {
 	return &Frame{wire: f.wire, key: key, class: class}
 }
 
-// Size is the number of bytes that the frame takes on a WebSocket.
+// Size is the number of bytes that the frame takes on a WebSocket, uncompressed.
 func (f *Frame) Size() int { return len(f.wire) }
+
+// weight is what the frame counts for while it waits: compressed or not the same, since a queue may hold
+// the one form in the place of the other.
+func (f *Frame) weight() int32 {
+	if f.plain != 0 {
+		return f.plain
+	}
+	return int32(len(f.wire))
+}
 
 // join makes one frame of several, so that a class which allows drops cannot tear a packet from its
 // attachments. Class and key are those of the first.
@@ -96,19 +112,26 @@ func appendHeader(dst []byte, op byte, payload int) []byte {
 	}
 }
 
+// nextMessage cuts the first message off frames of our own; op is 0 when none is left.
+func nextMessage(wire []byte) (op byte, data, rest []byte) {
+	if len(wire) == 0 {
+		return 0, nil, nil
+	}
+	op, head, size := wire[0]&0x0f, 2, int(wire[1])
+	switch size {
+	case 126:
+		head, size = 4, int(binary.BigEndian.Uint16(wire[2:]))
+	case 127:
+		head, size = 10, int(binary.BigEndian.Uint64(wire[2:]))
+	}
+	return op, wire[head : head+size], wire[head+size:]
+}
+
 // appendPolling appends the frame's messages to a polling payload. The wire bytes are the only copy
-// of a message, so they are read back here: polling is the rare transport.
+// of a message, so they are read back here: polling is the rare transport. Compressed forms exist only
+// behind the queue of a WebSocket.
 func (f *Frame) appendPolling(body []byte) []byte {
-	for rest := f.wire; len(rest) > 0; {
-		op, head, size := rest[0]&0x0f, 2, int(rest[1])
-		switch size {
-		case 126:
-			head, size = 4, int(binary.BigEndian.Uint16(rest[2:]))
-		case 127:
-			head, size = 10, int(binary.BigEndian.Uint64(rest[2:]))
-		}
-		data := rest[head : head+size]
-		rest = rest[head+size:]
+	for op, data, rest := nextMessage(f.wire); op != 0; op, data, rest = nextMessage(rest) {
 		switch op {
 		case opText:
 			body = sio.AppendPayload(body, sio.EnginePacket{Type: sio.EngineType(data[0]), Data: data[1:]})

@@ -128,8 +128,10 @@ func (s *Session) openPacket(dst []byte, upgrades []string) []byte {
 func (s *Session) carry(l link, r *Request, wire []byte) {
 	open := s.openPacket(nil, nil)
 	wire = appendHeader(wire, opText, len(open))
-	s.link = l
-	s.queue.push(&Frame{wire: append(wire, open...)})
+	s.link, s.window = l, l.inflates()
+	first := &Frame{wire: append(wire, open...)}
+	first.pack.Store(first) // not only frames: the answer to a handshake is not compressed
+	s.queue.push(first)
 	s.start(r)
 	s.mu.Lock()
 	closing, early := s.closing, s.queue.list

@@ -3,6 +3,7 @@ package engine
 import (
 	"bufio"
 	"bytes"
+	"compress/flate" // not the package under test
 	"context"
 	"encoding/binary"
 	"flag"
@@ -215,10 +216,14 @@ type wsClient struct {
 	t  *testing.T
 	nc net.Conn
 	br *bufio.Reader
+
+	answer     http.Header // to its handshake
+	inflates   bool        // permessage-deflate was agreed on
+	compressed int         // messages that came compressed
 }
 
 // dial sends a WebSocket handshake and returns the client behind it with the HTTP status.
-func (s *server) dial(query string) (*wsClient, int) {
+func (s *server) dial(query string, header ...string) (*wsClient, int) {
 	s.t.Helper()
 	nc, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -227,11 +232,13 @@ func (s *server) dial(query string) (*wsClient, int) {
 	s.t.Cleanup(func() { _ = nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(2 * patience))
 	c := &wsClient{t: s.t, nc: nc, br: bufio.NewReader(nc)}
-	c.raw([]byte(handshakeHead(s.options.Path+"?"+query, s.addr)))
+	c.raw([]byte(handshakeHead(s.options.Path+"?"+query, s.addr, header...)))
 	res, err := http.ReadResponse(c.br, &http.Request{Method: http.MethodGet})
 	if err != nil {
 		s.t.Fatalf("handshake %s: %v", query, err)
 	}
+	c.answer = res.Header
+	c.inflates = res.Header.Get("Sec-Websocket-Extensions") != ""
 	return c, res.StatusCode
 }
 
@@ -245,9 +252,9 @@ func handshakeHead(uri, host string, header ...string) string {
 }
 
 // websocket opens a session on WebSocket.
-func (s *server) websocket() *wsClient {
+func (s *server) websocket(header ...string) *wsClient {
 	s.t.Helper()
-	c, status := s.dial("EIO=4&transport=websocket")
+	c, status := s.dial("EIO=4&transport=websocket", header...)
 	if status != http.StatusSwitchingProtocols {
 		s.t.Fatalf("handshake: %d", status)
 	}
@@ -286,7 +293,8 @@ func (c *wsClient) next() (op byte, payload []byte, err error) {
 	if _, err := io.ReadFull(c.br, head[:]); err != nil {
 		return 0, nil, err
 	}
-	if head[0]&^0x0f != finBit || head[1]&maskBit != 0 {
+	deflated := c.inflates && head[0]&(rsvBits|controlBit) == rsv1Bit
+	if head[0]&^0x0f != finBit && !deflated || head[1]&maskBit != 0 {
 		return 0, nil, fmt.Errorf("frame header %x", head)
 	}
 	size := int(head[1])
@@ -305,6 +313,10 @@ func (c *wsClient) next() (op byte, payload []byte, err error) {
 	}
 	payload = make([]byte, size)
 	_, err = io.ReadFull(c.br, payload)
+	if deflated && err == nil {
+		c.compressed++
+		payload, err = io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), strings.NewReader(inflateEnd))))
+	}
 	return head[0] & 0x0f, payload, err
 }
 

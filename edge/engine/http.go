@@ -153,7 +153,12 @@ func (e *Engine) hijack(w http.ResponseWriter, r *http.Request, request *Request
 			return
 		}
 	}
-	nc, rw, _, err := ws.HTTPUpgrader{}.Upgrade(r, w)
+	var agreed negotiation
+	upgrader := ws.HTTPUpgrader{}
+	if !e.options.NoCompression {
+		upgrader.Negotiate = agreed.offer
+	}
+	nc, rw, _, err := upgrader.Upgrade(r, w)
 	if err != nil { // answered by the upgrader
 		e.counters.refused[refusedRequest].Add(1)
 		if nc != nil {
@@ -165,8 +170,8 @@ func (e *Engine) hijack(w http.ResponseWriter, r *http.Request, request *Request
 		return
 	}
 	early, _ := io.ReadAll(io.LimitReader(rw, int64(buffered(rw)))) // from memory, cannot fail
-	if e.poller == nil || !e.poller.adopt(nc, s, request, first, early) {
-		e.adoptStd(nc, s, request, first, early)
+	if e.poller == nil || !e.poller.adopt(nc, s, request, first, early, agreed.window) {
+		e.adoptStd(nc, s, request, first, early, agreed.window)
 	}
 }
 

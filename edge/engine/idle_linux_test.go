@@ -6,12 +6,18 @@ import (
 	"unsafe"
 )
 
-// An idle WebSocket costs no goroutine, no buffer and less than 700 bytes of heap.
+// An idle WebSocket costs no goroutine, no buffer and less than 700 bytes of heap, whether it may
+// compress or not.
 func TestIdle(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { idle(t) })
+	t.Run("deflate", func(t *testing.T) { idle(t, offerDeflate...) })
+}
+
+func idle(t *testing.T, header ...string) {
 	s := serve(t, nil, Options{Mode: Epoll})
 	const sessions = 2000
 	clients := make([]int, 0, sessions)
-	head := []byte(handshakeHead("/socket.io/?EIO=4&transport=websocket", s.addr))
+	head := []byte(handshakeHead("/socket.io/?EIO=4&transport=websocket", s.addr, header...))
 	connect := func() {
 		fd := rawDial(t, s.addr)
 		clients = append(clients, fd)

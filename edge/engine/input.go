@@ -18,6 +18,7 @@ const (
 
 	finBit     = 0x80
 	rsvBits    = 0x70
+	rsv1Bit    = 0x40 // of a message's first frame: it is compressed (RFC 7692 section 6)
 	controlBit = 0x08
 	maskBit    = 0x80
 
@@ -40,6 +41,12 @@ const (
 	fragmentBytes = 16
 )
 
+// rules are what one client may send.
+type rules struct {
+	limit   int  // bytes of a message, inflated
+	deflate bool // permessage-deflate was agreed on
+}
+
 // sink takes what an input finds. data is valid only during the call; false stops the input.
 type sink interface {
 	message(op byte, data []byte) bool
@@ -61,6 +68,7 @@ type partial struct {
 	got     int // bytes of its payload so far
 
 	op        byte // of the message in pieces; 0 = none
+	deflated  bool
 	data      []byte
 	fragments int
 
@@ -68,24 +76,29 @@ type partial struct {
 }
 
 type frameHead struct {
-	fin  bool
-	op   byte
-	mask [4]byte
-	size int
+	fin      bool
+	deflated bool
+	op       byte
+	mask     [4]byte
+	size     int
 }
 
 func (h frameHead) isControl() bool { return h.op&controlBit != 0 }
 
 // parseHead reads a client's frame header and returns its length, 0 when b ends before it does.
 // A code other than 0 is the violation found.
-func parseHead(b []byte) (h frameHead, n int, code uint16) {
+func parseHead(b []byte, deflate bool) (h frameHead, n int, code uint16) {
 	if len(b) < 2 {
 		return h, 0, 0
 	}
 	h.fin, h.op = b[0]&finBit != 0, b[0]&0x0f
+	reserved := b[0] & rsvBits
+	if deflate && reserved == rsv1Bit && (h.op == opText || h.op == opBinary) {
+		h.deflated, reserved = true, 0
+	}
 	size := int(b[1] &^ maskBit)
 	switch {
-	case b[0]&rsvBits != 0, b[1]&maskBit == 0:
+	case reserved != 0, b[1]&maskBit == 0:
 		return h, 0, codeProtocolError
 	case h.op > opBinary && h.op < opClose, h.op > opPong:
 		return h, 0, codeProtocolError
@@ -121,25 +134,24 @@ func parseHead(b []byte) (h frameHead, n int, code uint16) {
 }
 
 // feed consumes data. It returns 0, or the close code of the violation that ends the connection.
-// limit bounds a message in bytes.
-func (in *input) feed(data []byte, limit int, to sink) uint16 {
+func (in *input) feed(data []byte, may rules, to sink) uint16 {
 	for len(data) > 0 {
 		if in.part != nil && in.part.inFrame {
-			rest, code, more := in.payload(data, to)
+			rest, code, more := in.payload(data, may, to)
 			if code != 0 || !more {
 				return code
 			}
 			data = rest
 			continue
 		}
-		h, rest, code := in.header(data)
+		h, rest, code := in.header(data, may.deflate)
 		if code != 0 {
 			return code
 		}
 		if rest == nil {
 			return 0
 		}
-		if code := in.admit(h, limit); code != 0 {
+		if code := in.admit(h, may.limit); code != 0 {
 			return code
 		}
 		data = rest
@@ -147,7 +159,7 @@ func (in *input) feed(data []byte, limit int, to sink) uint16 {
 		if !whole {
 			in.start(h)
 			if h.size == 0 { // an empty fragment ends at once; feed's loop would wait for a byte
-				if code, more := in.finish(to); code != 0 || !more {
+				if code, more := in.finish(may, to); code != 0 || !more {
 					return code
 				}
 			}
@@ -156,7 +168,7 @@ func (in *input) feed(data []byte, limit int, to sink) uint16 {
 		body := data[:h.size]
 		data = data[h.size:]
 		unmask(body, h.mask, 0)
-		if code, more := deliver(h.op, body, to); code != 0 || !more {
+		if code, more := deliver(h.op, h.deflated, body, may.limit, to); code != 0 || !more {
 			return code
 		}
 	}
@@ -165,9 +177,9 @@ func (in *input) feed(data []byte, limit int, to sink) uint16 {
 
 // header reads the next frame's header from what was kept and from data. rest is what follows it in
 // data, nil when the header is not complete yet.
-func (in *input) header(data []byte) (h frameHead, rest []byte, code uint16) {
+func (in *input) header(data []byte, deflate bool) (h frameHead, rest []byte, code uint16) {
 	if in.part == nil || in.part.headSize == 0 {
-		h, n, code := parseHead(data)
+		h, n, code := parseHead(data, deflate)
 		if n == 0 && code == 0 {
 			in.ensure()
 			in.part.headSize = copy(in.part.head[:], data)
@@ -177,7 +189,7 @@ func (in *input) header(data []byte) (h frameHead, rest []byte, code uint16) {
 	}
 	had := in.part.headSize
 	in.part.headSize += copy(in.part.head[had:], data)
-	h, n, code := parseHead(in.part.head[:in.part.headSize])
+	h, n, code := parseHead(in.part.head[:in.part.headSize], deflate)
 	if n == 0 {
 		return h, nil, code
 	}
@@ -195,12 +207,15 @@ func (in *input) admit(h frameHead, limit int) uint16 {
 	if inMessage != (h.op == opContinuation) {
 		return codeProtocolError
 	}
-	total := h.size
+	total, deflated := h.size, h.deflated
 	if inMessage {
-		total += len(in.part.data)
+		total, deflated = total+len(in.part.data), in.part.deflated
 		if in.part.fragments > freeFragments+len(in.part.data)/fragmentBytes {
 			return codeTooLarge
 		}
+	}
+	if deflated {
+		limit = compressedLimit(limit)
 	}
 	if total > limit {
 		return codeTooLarge
@@ -215,13 +230,13 @@ func (in *input) start(h frameHead) {
 	if !h.isControl() {
 		in.part.fragments++
 		if h.op != opContinuation {
-			in.part.op = h.op
+			in.part.op, in.part.deflated = h.op, h.deflated
 		}
 	}
 }
 
 // payload consumes the bytes of data that belong to the frame that is arriving.
-func (in *input) payload(data []byte, to sink) (rest []byte, code uint16, more bool) {
+func (in *input) payload(data []byte, may rules, to sink) (rest []byte, code uint16, more bool) {
 	n := min(in.part.frame.size-in.part.got, len(data))
 	body := data[:n]
 	unmask(body, in.part.frame.mask, in.part.got)
@@ -234,31 +249,39 @@ func (in *input) payload(data []byte, to sink) (rest []byte, code uint16, more b
 	if in.part.got < in.part.frame.size {
 		return nil, 0, true
 	}
-	code, more = in.finish(to)
+	code, more = in.finish(may, to)
 	return data[n:], code, more
 }
 
 // finish ends the frame that has arrived, and with its last frame the message.
-func (in *input) finish(to sink) (code uint16, more bool) {
+func (in *input) finish(may rules, to sink) (code uint16, more bool) {
 	p := in.part
 	p.inFrame = false
 	if p.frame.isControl() {
 		body := p.control
 		in.release()
-		return deliver(p.frame.op, body[:p.frame.size], to)
+		return deliver(p.frame.op, false, body[:p.frame.size], may.limit, to)
 	}
 	if !p.frame.fin {
 		return 0, true
 	}
-	op, data := p.op, p.data
-	p.op, p.data, p.fragments = 0, nil, 0
+	op, deflated, data := p.op, p.deflated, p.data
+	p.op, p.deflated, p.data, p.fragments = 0, false, nil, 0
 	in.release()
-	return deliver(op, data, to)
+	return deliver(op, deflated, data, may.limit, to)
 }
 
-func deliver(op byte, data []byte, to sink) (code uint16, more bool) {
+// deliver gives a whole message or control frame to the sink.
+func deliver(op byte, deflated bool, data []byte, limit int, to sink) (code uint16, more bool) {
 	if op&controlBit != 0 {
 		return 0, to.control(op, data)
+	}
+	if deflated {
+		z, _ := inflaters.Get().(*inflater)
+		defer z.release()
+		if data, code = z.inflate(data, limit); code != 0 {
+			return code, false
+		}
 	}
 	if op == opText && !utf8.Valid(data) {
 		return codeBadPayload, false

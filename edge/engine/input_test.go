@@ -21,7 +21,7 @@ func (t *transcript) control(op byte, data []byte) bool {
 }
 
 // feedCut feeds data in pieces of the given size, 0 = whole, and returns what was found.
-func feedCut(data []byte, size, limit int) (lines []string, code uint16, in *input) {
+func feedCut(data []byte, size int, may rules) (lines []string, code uint16, in *input) {
 	var out transcript
 	in = new(input)
 	data = bytes.Clone(data) // feed unmasks in place
@@ -30,7 +30,7 @@ func feedCut(data []byte, size, limit int) (lines []string, code uint16, in *inp
 	}
 	for len(data) > 0 && code == 0 {
 		n := min(size, len(data))
-		code = in.feed(data[:n:n], limit, &out)
+		code = in.feed(data[:n:n], may, &out)
 		data = data[n:]
 		if k := len(out.lines); k > 0 && strings.HasPrefix(out.lines[k-1], "control 8") {
 			break
@@ -80,7 +80,7 @@ func TestInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{0, 1, 2, 3, 5, 7, 13, 64, 1000} {
-				lines, code, in := feedCut(c.bytes, size, 100_000)
+				lines, code, in := feedCut(c.bytes, size, rules{limit: 100_000})
 				if strings.Join(lines, "\n") != strings.Join(c.want, "\n") || code != c.code {
 					t.Fatalf("cut at %d: %.200q code %d, want %.200q code %d", size, lines, code, c.want, c.code)
 				}
@@ -114,7 +114,7 @@ func TestInputAllocatesNothing(t *testing.T) {
 	buf := make([]byte, len(frame))
 	if n := testing.AllocsPerRun(100, func() {
 		copy(buf, frame)
-		in.feed(buf, 1000, to)
+		in.feed(buf, rules{limit: 1000}, to)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -134,8 +134,8 @@ func FuzzInput(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
 		const limit = 1000
 		size = max(size%64, 1)
-		whole, code, _ := feedCut(data, 0, limit)
-		cut, cutCode, in := feedCut(data, size, limit)
+		whole, code, _ := feedCut(data, 0, rules{limit: limit})
+		cut, cutCode, in := feedCut(data, size, rules{limit: limit})
 		if strings.Join(whole, "\n") != strings.Join(cut, "\n") || code != cutCode {
 			t.Fatalf("whole: %q %d\ncut at %d: %q %d", whole, code, size, cut, cutCode)
 		}

@@ -50,7 +50,12 @@ type Options struct {
 	NoWebSocket bool
 
 	QueueFrames int // frames that may wait for one session; default 1,024
-	QueueBytes  int // their bytes; default 1 MiB
+	QueueBytes  int // their bytes, uncompressed; default 1 MiB
+
+	// Clients that offer permessage-deflate get messages of at least CompressThreshold bytes compressed,
+	// and may compress theirs; default 1,024. NoCompression declines every offer.
+	CompressThreshold int
+	NoCompression     bool
 
 	// AllowOrigin is asked for every request that has an Origin header, on both transports; nil allows
 	// every origin. An allowed origin gets CORS headers, a refused one 403.
@@ -126,6 +131,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxPayload", &o.MaxPayload, 1_000_000},
 		{"QueueFrames", &o.QueueFrames, 1024},
 		{"QueueBytes", &o.QueueBytes, 1 << 20},
+		{"CompressThreshold", &o.CompressThreshold, 1 << 10},
 		{"Loops", &o.Loops, runtime.GOMAXPROCS(0)},
 	} {
 		if *n.value == 0 {

@@ -18,6 +18,7 @@ type peer struct {
 	session *Session
 	role    role
 	begun   bool   // within Session.begin and end
+	window  uint8  // see link.inflates; static after the handshake
 	reason  Reason // why the connection ends; ReasonNone while it does not
 	code    uint16 // the close code to end it with
 }
@@ -34,7 +35,7 @@ func (p *peer) received(to sink, data []byte) (more, flush bool) {
 			data = nil
 		}
 	}
-	if code := p.input.feed(data, e.options.MaxPayload, to); code != 0 {
+	if code := p.input.feed(data, rules{e.options.MaxPayload, p.window != 0}, to); code != 0 {
 		p.fail(code, reasonOf(code))
 	}
 	if p.begun {
@@ -162,13 +163,16 @@ func (s *Session) commit(l link) bool {
 		// No client that waits for its GET commits, so this one overtook the commit.
 		p.give(&answer{refused: true, refusal: refusedRequest})
 	}
-	s.polling, s.link = nil, l
+	s.polling, s.link, s.window = nil, l, l.inflates()
 	c := &s.engine.counters
 	c.polling.Add(-1)
 	c.websocket.Add(1)
 	c.upgraded.Add(1)
 	return true
 }
+
+// inflates implements link.
+func (p *peer) inflates() uint8 { return p.window }
 
 func (s *Session) isClosing() bool {
 	s.mu.Lock()

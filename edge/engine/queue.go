@@ -63,7 +63,7 @@ func (q *queue) push(f *Frame) {
 	}
 	q.list = append(q.list, f)
 	q.frames++
-	q.bytes += int32(len(f.wire))
+	q.bytes += f.weight()
 }
 
 // grow makes room for n more frames.
@@ -88,7 +88,7 @@ func (q *queue) wrote(list []*Frame, sent, n int) (done int) {
 	n += sent
 	for done < len(list) && n >= len(list[done].wire) {
 		n -= len(list[done].wire)
-		q.bytes -= int32(len(list[done].wire))
+		q.bytes -= list[done].weight()
 		done++
 	}
 	q.frames -= int32(done)
@@ -121,7 +121,7 @@ func (q *queue) remove(match func(*Frame) bool) int {
 	for i, f := range q.list {
 		if (i > 0 || q.sent == 0) && match(f) {
 			q.frames--
-			q.bytes -= int32(len(f.wire))
+			q.bytes -= f.weight()
 			continue
 		}
 		kept = append(kept, f)
@@ -136,7 +136,7 @@ func (q *queue) remove(match func(*Frame) bool) int {
 func (q *queue) drop() {
 	for _, f := range q.list {
 		q.frames--
-		q.bytes -= int32(len(f.wire))
+		q.bytes -= f.weight()
 	}
 	if q.list != nil {
 		freeList(q.list)

@@ -20,7 +20,7 @@ func (s *Session) enqueue(frames []*Frame) bool {
 	}
 	f, bytes := frames[0], 0
 	for _, one := range frames {
-		bytes += len(one.wire)
+		bytes += int(one.weight())
 	}
 	if f.class != Stored {
 		if len(frames) > 1 {
@@ -108,9 +108,12 @@ func (s *Session) flush(v *vector) {
 	s.listed = false
 	for s.link != nil && !s.writing && !s.blocked && !s.closing && len(s.queue.list) > 0 {
 		list, sent := s.queue.take()
-		l := s.link
+		l, window := s.link, s.window
 		s.writing = true
 		s.mu.Unlock()
+		if window != 0 {
+			packAll(list, s.engine, window)
+		}
 		n, err := l.write(list, sent, v)
 		s.mu.Lock()
 		s.writing = false

@@ -16,6 +16,7 @@ func (stuckLink) write([]*Frame, int, *vector) (int, error) { return 0, nil }
 func (stuckLink) arm(*Session)                              {}
 func (stuckLink) direct([]byte)                             {}
 func (stuckLink) shut(uint16, bool)                         {}
+func (stuckLink) inflates() uint8                           { return 0 }
 
 // stuck makes a session on which frames only wait.
 func stuck(t *testing.T, o Options) (*server, *Session) {

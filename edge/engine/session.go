@@ -32,6 +32,8 @@ type link interface {
 	direct(wire []byte)
 	// shut ends the connection with a close frame, or at once. Any goroutine, no lock held.
 	shut(code uint16, abrupt bool)
+	// inflates gives the window, in bits, that the client inflates with; 0 without permessage-deflate.
+	inflates() uint8
 }
 
 // Session is one Engine.IO session, on whatever transport it is. All methods may be called
@@ -58,6 +60,7 @@ type Session struct {
 	reason  Reason
 	after   Reason // of CloseAfterFlush; ReasonNone otherwise
 	visible bool   // Open has returned
+	window  uint8  // of the link, see there
 	flags
 	proof
 }

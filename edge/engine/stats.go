@@ -15,6 +15,8 @@ type Stats struct {
 	BytesOut  uint64 // their bytes
 	Writes    uint64 // write and writev calls, and GETs answered
 
+	Compressed uint64 // frames compressed, each once however many sessions got it
+
 	Closed  map[string]uint64 // by Reason
 	Refused map[string]uint64 // requests and connections, by reason
 	Dropped map[string]uint64 // frames, by reason
@@ -27,6 +29,7 @@ type counters struct {
 	framesIn, bytesIn          atomic.Uint64
 	framesOut, bytesOut        atomic.Uint64
 	writes                     atomic.Uint64
+	compressed                 atomic.Uint64
 	closed                     [reasonCount]atomic.Uint64
 	refused                    [refusalCount]atomic.Uint64
 	dropped                    [dropCount]atomic.Uint64
@@ -40,9 +43,10 @@ func (e *Engine) Stats() Stats {
 		Accepted: c.accepted.Load(), Opened: c.opened.Load(), Upgraded: c.upgraded.Load(),
 		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(),
 		FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(), Writes: c.writes.Load(),
-		Closed:  named(c.closed[1:], reasonNames[1:]),
-		Refused: named(c.refused[:], refusalNames[:]),
-		Dropped: named(c.dropped[:], dropNames[:]),
+		Compressed: c.compressed.Load(),
+		Closed:     named(c.closed[1:], reasonNames[1:]),
+		Refused:    named(c.refused[:], refusalNames[:]),
+		Dropped:    named(c.dropped[:], dropNames[:]),
 	}
 }
 

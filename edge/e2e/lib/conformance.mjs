@@ -33,9 +33,9 @@ async function freePort() {
   return port;
 }
 
-export async function start(mode, path) {
+export async function start(mode, path, flags = []) {
   const address = `127.0.0.1:${await freePort()}`;
-  const p = new Process((await programs()).conformance, ['--listen', address, '--mode', mode]);
+  const p = new Process((await programs()).conformance, ['--listen', address, '--mode', mode, ...flags]);
   p.url = `http://${address}`;
   p.path = path;
   await eventually(async () => (await fetch(p.url + path)).status === 400, `${mode} answers; it said: ${p.log}`, 10_000);
