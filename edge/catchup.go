@@ -65,6 +65,9 @@ const (
 	replayAtOnce = 16     // replays from the stream under way
 	replayLimit  = 30 * time.Second
 	paceFrames   = 128 // of one portion; the next one goes when half of it is written
+
+	// Of one portion too, and of what the seam sends by itself: a quarter of what may wait for a client.
+	paceBytes = 256 << 10
 )
 
 // run begins at the seam, which finds out what is missing.
@@ -102,7 +105,7 @@ func (c *catchUp) seam(from uint64) {
 	switch {
 	case c.s.walledOff(c.who, events):
 		c.failed(failWalled)
-	case len(events) > seamEvents:
+	case len(events) > seamEvents || weight(events) > paceBytes:
 		go c.pace(events, position)
 	case c.send(events):
 		c.done(position)
@@ -137,32 +140,58 @@ func (c *catchUp) send(events []*delivery) bool {
 func (c *catchUp) pace(events []*delivery, upTo uint64) {
 	late := time.Now().Add(replayLimit)
 	slices.SortFunc(events, func(a, b *delivery) int { return cmp.Compare(a.seq, b.seq) })
-	for portion := range slices.Chunk(events, paceFrames) {
-		for waiting, _ := c.k.client.session.Pending(); waiting > paceFrames/2; waiting, _ = c.k.client.session.Pending() {
+	for len(events) > 0 {
+		n := portion(events)
+		for frames, bytes := c.k.client.session.Pending(); frames > paceFrames/2 || bytes > paceBytes/2; frames, bytes = c.k.client.session.Pending() {
 			if time.Now().After(late) {
 				c.failed(failSlow)
 				return
 			}
 			time.Sleep(2 * time.Millisecond) // the engine does not say when a queue has emptied
 		}
-		sent := make(chan bool, 1)
-		c.s.mailbox.post(func() {
-			ok := c.allowed()
-			if !ok {
-				c.failed(failAccess)
-			}
-			sent <- ok && c.send(portion)
-		})
-		select {
-		case ok := <-sent:
-			if !ok {
-				return
-			}
-		case <-c.s.reader.end:
-			return // the edge is ending, and every session with it
+		if !c.sendAllowed(events[:n]) {
+			return
 		}
+		events = events[n:]
 	}
 	c.s.mailbox.post(func() { c.seam(upTo) })
+}
+
+// sendAllowed has the fan-out goroutine send a portion, and waits for it. It returns false when there is
+// nothing more to send.
+func (c *catchUp) sendAllowed(events []*delivery) bool {
+	sent := make(chan bool, 1)
+	c.s.mailbox.post(func() {
+		ok := c.allowed()
+		if !ok {
+			c.failed(failAccess)
+		}
+		sent <- ok && c.send(events)
+	})
+	select {
+	case ok := <-sent:
+		return ok
+	case <-c.s.reader.end:
+		return false // the edge is ending, and every session with it
+	}
+}
+
+// portion is how many of these events may be queued at once: one at least.
+func portion(events []*delivery) (n int) {
+	for bytes := 0; n < len(events) && n < paceFrames; n++ {
+		if bytes += len(events[n].payload); bytes > paceBytes {
+			break
+		}
+	}
+	return max(n, 1)
+}
+
+// weight is the size of these events' payloads.
+func weight(events []*delivery) (bytes int) {
+	for _, d := range events {
+		bytes += len(d.payload)
+	}
+	return bytes
 }
 
 // checkAhead tells an edge whose reader is behind another's from a client whose offset is of a log that

@@ -122,6 +122,7 @@ func (c *engineCollector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range stats.Dropped {
 		counter(descDropped, n, reason)
 	}
+	counter(descDropped, uint64(c.s.reader.dropped()), dropFanOutBehind)
 	counter(descBytes, stats.BytesIn, "in")
 	counter(descBytes, stats.BytesOut, "out")
 	counter(descFrames, stats.FramesIn, "in")

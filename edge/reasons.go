@@ -90,3 +90,7 @@ const (
 	reasonThrottled        = "address_throttled"
 	reasonMalformed        = "malformed_packet"
 )
+
+// dropFanOutBehind counts state and live events that waited too long for the fan-out, beside the engine's
+// reasons for frames that waited too long for a client.
+const dropFanOutBehind = "fan_out_behind"

@@ -43,9 +43,15 @@ func start(t *testing.T, variables []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startProgram(t, executable, append(variables, asProgram+"=1", "GORACE=halt_on_error=1"), args...)
+}
+
+// startProgram runs any build of lexiflow.
+func startProgram(t *testing.T, executable string, variables []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, lines: make(chan string, 4096), exited: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), executable, args...)
-	p.cmd.Env = append(variables, asProgram+"=1", "HOME="+t.TempDir(), "GORACE=halt_on_error=1")
+	p.cmd.Env = append(variables, "HOME="+t.TempDir())
 	reader, writer := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	if err := p.cmd.Start(); err != nil {

@@ -86,11 +86,18 @@ func remoteOf(from syscall.Sockaddr) string {
 	return ""
 }
 
+// unsentBytes is how much the kernel takes for a connection that cannot send it yet. Without a bound that
+// is up to 4 MiB (net.ipv4.tcp_wmem) for each client that does not read, while what waits in a queue is
+// shared by all who wait for it. What is under way to a client that reads does not count.
+const unsentBytes = 128 << 10
+
 // add gives an accepted descriptor to a loop, to read its request head.
 func (p *poller) add(fd int, remote string) {
 	l := p.loops[int(p.next.Add(1))%len(p.loops)]
 	c := &conn{loop: l, fd: int32(fd), remote: remote}
 	c.setDeadline(p.engine.options.HandshakeTimeout)
+	// Not on the listener: where that speaks MPTCP, as Go's do, its connections do not inherit it.
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
 	p.open.Add(1)
 	// From here on the loop owns it.
 	if !p.table.set(fd, c) || l.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN) != nil {

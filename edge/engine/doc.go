@@ -15,7 +15,7 @@
 //   - Send never blocks. What waits for one socket leaves in one writev.
 //   - What a client may make the process hold is bounded: 16 KiB of request head, MaxPayload of an
 //     unfinished message, QueueFrames and QueueBytes of unread frames, MaxPayload of what a compressed
-//     message inflates to.
+//     message inflates to, and in the kernel 128 KiB that cannot be sent (Mode Epoll).
 //   - Clients that offer permessage-deflate get large messages compressed, each compressed once for all
 //     of them and never on the caller's time; the others get the same frame plain.
 //
