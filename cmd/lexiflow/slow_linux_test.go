@@ -309,7 +309,7 @@ func stall(t *testing.T, url, user string, room int) (s stalledClient, err error
 		return s, err
 	}
 	t.Cleanup(func() { _ = nc.Close() })
-	var from interface{ Read([]byte) (int, error) } = nc
+	var from io.Reader = nc
 	if early != nil {
 		from = early
 	}
@@ -322,11 +322,15 @@ func stall(t *testing.T, url, user string, room int) (s stalledClient, err error
 	pid := regexp.MustCompile(`^40/events,.*"pid":"([^"]+)"`)
 	offset := regexp.MustCompile(`,"(\d+)"\]$`)
 	for {
-		f, err := ws.ReadFrame(from)
+		head, err := ws.ReadHeader(from)
 		if err != nil {
 			return s, err
 		}
-		switch packet := string(f.Payload); {
+		body := make([]byte, head.Length)
+		if _, err := io.ReadFull(from, body); err != nil {
+			return s, err
+		}
+		switch packet := string(body); {
 		case pid.MatchString(packet):
 			s.pid = pid.FindStringSubmatch(packet)[1]
 		case strings.HasPrefix(packet, `42/events,["connected"`):

@@ -114,7 +114,7 @@ type adoption struct {
 }
 
 // adopt moves nc to a loop. It returns false, and leaves nc as it is, when nc has no descriptor.
-func (p *poller) adopt(nc net.Conn, s *Session, r *Request, first bool, early []byte, window uint8) bool {
+func (p *poller) adopt(nc net.Conn, s *Session, r *Request, first bool, early []byte) bool {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return false
@@ -132,7 +132,7 @@ func (p *poller) adopt(nc net.Conn, s *Session, r *Request, first bool, early []
 	}
 	_ = nc.Close()
 	l := p.loops[int(p.next.Add(1))%len(p.loops)]
-	c := &conn{loop: l, fd: int32(fd), remote: s.remote, peer: peer{window: window}}
+	c := &conn{loop: l, fd: int32(fd), remote: s.remote, peer: peer{window: r.window}}
 	p.open.Add(1)
 	p.table.set(fd, c)
 	l.post(task{c: c, kind: taskAdopt, adopt: &adoption{s: s, r: r, first: first, early: early}})

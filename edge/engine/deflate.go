@@ -157,7 +157,7 @@ func (d *deflater) deflate(data []byte) []byte {
 func deflateWire(wire []byte, threshold int) (out []byte) {
 	d, _ := deflaters.Get().(*deflater)
 	for op, data, rest := nextMessage(wire); op != 0; op, data, rest = nextMessage(rest) {
-		first := byte(finBit | op)
+		first := finBit | op
 		if len(data) >= threshold && op&controlBit == 0 {
 			if small := d.deflate(data); len(small) < len(data) {
 				first, data = first|rsv1Bit, small

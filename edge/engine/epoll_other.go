@@ -20,7 +20,7 @@ func newPoller(*Engine, int) (*poller, error) {
 
 func (*poller) accept(*net.TCPListener) error { return ErrClosed }
 
-func (*poller) adopt(net.Conn, *Session, *Request, bool, []byte, uint8) bool { return false }
+func (*poller) adopt(net.Conn, *Session, *Request, bool, []byte) bool { return false }
 
 func (*poller) stopAccepting() {}
 

@@ -170,8 +170,9 @@ func (e *Engine) hijack(w http.ResponseWriter, r *http.Request, request *Request
 		return
 	}
 	early, _ := io.ReadAll(io.LimitReader(rw, int64(buffered(rw)))) // from memory, cannot fail
-	if e.poller == nil || !e.poller.adopt(nc, s, request, first, early, agreed.window) {
-		e.adoptStd(nc, s, request, first, early, agreed.window)
+	request.window = agreed.window
+	if e.poller == nil || !e.poller.adopt(nc, s, request, first, early) {
+		e.adoptStd(nc, s, request, first, early)
 	}
 }
 

@@ -85,6 +85,8 @@ type Request struct {
 	UserAgent     string
 	RemoteAddr    string // host:port
 	Transport     string // "polling" or "websocket"
+
+	window uint8 // of a WebSocket, see link.inflates
 }
 
 // Refusal is the answer to a handshake that Options.Allow refuses.

@@ -20,8 +20,8 @@ type stdConn struct {
 
 // adoptStd takes over a connection whose WebSocket handshake is done. early is what the client has
 // sent after it. It reads on a goroutine of its own, so that net/http's buffers go.
-func (e *Engine) adoptStd(nc net.Conn, s *Session, r *Request, first bool, early []byte, window uint8) {
-	c := &stdConn{nc: nc, engine: e, peer: peer{session: s, window: window}}
+func (e *Engine) adoptStd(nc net.Conn, s *Session, r *Request, first bool, early []byte) {
+	c := &stdConn{nc: nc, engine: e, peer: peer{session: s, window: r.window}}
 	e.mu.Lock()
 	e.conns[c] = struct{}{}
 	e.mu.Unlock()
