@@ -209,8 +209,8 @@ func (h *headReader) read(c *conn, data []byte) {
 		return
 	}
 	head, early := data[:end+4], data[end+4:]
-	if !wantsWebSocket(head) {
-		h.handOff(c, data)
+	if !wantsWebSocket(head) || h.engine.options.Foreign != nil && h.engine.foreign(sidOf(head)) {
+		h.handOff(c, data) // what may wait for another engine must not stop the loop
 		return
 	}
 	c.input.part = nil

@@ -39,7 +39,9 @@ type Engine struct {
 	handoff  *handoff // connections for http
 	registry registry
 	counters counters
-	next     atomic.Uint32 // round robin over shards
+	next     atomic.Uint32   // round robin over shards
+	life     context.Context // ends when Close begins
+	end      context.CancelFunc
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -71,9 +73,11 @@ func New(h Handler, o Options) (*Engine, error) {
 		handler: h, options: o, start: time.Now(), handoff: newHandoff(),
 		listeners: map[net.Listener]struct{}{}, conns: map[*stdConn]struct{}{},
 	}
+	e.life, e.end = context.WithCancel(context.Background())
 	e.registry.init()
 	if o.Mode == Epoll {
 		if e.poller, err = newPoller(e, o.Loops); err != nil {
+			e.end()
 			return nil, fmt.Errorf("engine: start event loops: %w", err)
 		}
 	}
@@ -84,7 +88,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		e.served.Go(s.wheel.run)
 	}
 	e.http = &http.Server{
-		Handler: e, ReadHeaderTimeout: o.HandshakeTimeout, IdleTimeout: time.Minute,
+		Handler: e, ReadHeaderTimeout: o.HandshakeTimeout, IdleTimeout: time.Minute, ConnState: e.countHTTP,
 		MaxHeaderBytes: maxHead, ErrorLog: quietLog(o.Logger),
 	}
 	e.served.Go(func() { _ = e.http.Serve(e.handoff) }) // ends with Close
@@ -175,6 +179,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		close(idle)
 	}
 	e.mu.Unlock()
+	e.end()
 	e.registry.each(func(s *Session) bool {
 		s.Close(ReasonDrain)
 		return true
@@ -233,7 +238,7 @@ func (e *Engine) begin(remote string) (*Session, *Refusal) {
 	e.open++
 	e.mu.Unlock()
 	now := e.now()
-	return &Session{engine: e, shard: e.shard(), remote: remote, id: newSID(), opened: now, beat: now}, nil
+	return &Session{engine: e, shard: e.shard(), remote: remote, id: newSID(e.options.Prefix), opened: now, beat: now}, nil
 }
 
 // ended gives a session's place back.

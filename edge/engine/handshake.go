@@ -41,7 +41,8 @@ func (r *Refusal) body() []byte {
 }
 
 // check applies the protocol's tests to a request in the order of the reference (section 3 of the
-// protocol notes). It returns the session that the request belongs to, nil for a new one.
+// protocol notes). It returns the session that the request belongs to, nil for a new one, and &elsewhere
+// for a session that another engine has.
 func (e *Engine) check(r *Request, upgrade bool) (*Session, *Refusal) {
 	r.Transport = r.Query.Get("transport")
 	switch {
@@ -78,12 +79,17 @@ func (e *Engine) check(r *Request, upgrade bool) (*Session, *Refusal) {
 
 // checkSession finds the session that a request names.
 func (e *Engine) checkSession(r *Request, upgrade bool) (*Session, *Refusal) {
-	s := e.registry.get(r.Query.Get("sid"))
-	if s == nil {
+	id := r.Query.Get("sid")
+	s := e.registry.get(id)
+	foreign := s == nil && e.foreign(id)
+	if s == nil && !foreign {
 		return nil, e.refuse(refusedSession)
 	}
 	if (r.Transport == transportWebSocket) != upgrade {
 		return nil, e.refuse(refusedRequest)
+	}
+	if foreign {
+		return nil, &elsewhere
 	}
 	return s, nil
 }
@@ -126,6 +132,10 @@ func (s *Session) openPacket(dst []byte, upgrades []string) []byte {
 // to be sent, leaves in one write with the open packet and whatever the Open callback sends. The
 // caller must call s.end and flush.
 func (s *Session) carry(l link, r *Request, wire []byte) {
+	if s.arriving {
+		s.arrive(l)
+		return
+	}
 	open := s.openPacket(nil, nil)
 	wire = appendHeader(wire, opText, len(open))
 	s.link, s.window = l, l.inflates()

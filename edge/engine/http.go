@@ -35,6 +35,8 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	upgrade := strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 	s, refused := e.check(request, upgrade)
 	switch {
+	case refused == &elsewhere:
+		e.serveForeign(w, r, request, upgrade)
 	case refused != nil:
 		if upgrade {
 			w.Header().Set("Connection", "close") // a WebSocket client expects nothing more

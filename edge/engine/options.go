@@ -49,6 +49,12 @@ type Options struct {
 	NoPolling   bool
 	NoWebSocket bool
 
+	// Prefix begins the ids of this engine's sessions, so that other engines can tell whose they are:
+	// PrefixSize characters of A–Z, a–z, 0–9, - and _. Without it ids are wholly random.
+	Prefix string
+	// Foreign serves the sessions of other engines; nil: there are none. It needs a Prefix.
+	Foreign *Foreign
+
 	QueueFrames int // frames that may wait for one session; default 1,024
 	QueueBytes  int // their bytes, uncompressed; default 1 MiB
 
@@ -142,6 +148,9 @@ func (o Options) withDefaults() (Options, error) {
 		if *n.value < 0 || *n.value > 1<<30 {
 			return o, fmt.Errorf("engine: Options.%s %d: must be between 1 and 2^30", n.name, *n.value)
 		}
+	}
+	if o.Prefix != "" && (len(o.Prefix) != PrefixSize || !idCharacters(o.Prefix)) || o.Prefix == "" && o.Foreign != nil {
+		return o, fmt.Errorf("engine: Options.Prefix %q: must be %d characters of A-Z, a-z, 0-9, - and _", o.Prefix, PrefixSize)
 	}
 	if o.NoPolling && o.NoWebSocket {
 		return o, fmt.Errorf("engine: Options.NoPolling and NoWebSocket: one transport must stay")

@@ -42,6 +42,7 @@ const (
 	tailNone  tail = iota
 	tailNoop       // the client said 1: its GET may have been overtaken by that POST
 	tailClose      // the server closed: the client must learn it from a GET
+	tailMoved      // it goes on in another engine, on a WebSocket: GETs and POSTs are refused as after an upgrade
 )
 
 const (
@@ -162,6 +163,8 @@ func (s *Session) poll(ctx context.Context) *answer {
 func (s *Session) admit(get bool) *answer {
 	p, now := s.polling, s.engine.now()
 	switch {
+	case s.closing && p != nil && p.tail == tailMoved && now < p.tailUntil:
+		return &answer{refused: true, refusal: refusedRequest}
 	case s.closing && get && p != nil && p.tail != tailNone && now < p.tailUntil:
 		last := p.tail
 		p.tail = tailNone

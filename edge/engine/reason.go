@@ -19,6 +19,7 @@ const (
 	ReasonServerClose // the application closed it
 	ReasonDrain       // the process is going away; clients come back elsewhere
 	ReasonKicked      // the application threw the user out
+	ReasonMoved       // it goes on in another engine; see Offer
 
 	reasonCount
 )
@@ -36,6 +37,7 @@ var reasonNames = [reasonCount]string{
 	ReasonServerClose:     "server_close",
 	ReasonDrain:           "drain",
 	ReasonKicked:          "kicked",
+	ReasonMoved:           "moved",
 }
 
 // String gives the reason's stable name.

@@ -17,8 +17,8 @@ func (r *registry) init() {
 	}
 }
 
-// part of an id: its characters are random.
-func part(id sid) int { return int(id[0]) % 16 }
+// part of an id: its last characters are random, the first may be Options.Prefix.
+func part(id sid) int { return int(id[len(id)-1]) % 16 }
 
 func (r *registry) add(s *Session) {
 	p := &r.parts[part(s.id)]

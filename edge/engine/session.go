@@ -12,10 +12,12 @@ import (
 // sid is an Engine.IO session id as a map key.
 type sid [20]byte
 
-func newSID() (id sid) {
+// newSID makes an id that begins with prefix: what is left is random, 84 bits with the longest prefix.
+func newSID(prefix string) (id sid) {
 	var random [15]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand ends the process instead
 	base64.RawURLEncoding.Encode(id[:], random[:])
+	copy(id[:], prefix)
 	return id
 }
 
@@ -84,6 +86,7 @@ type flags struct {
 	blocked     bool   // the socket is full; the link is armed
 	closing     bool   // no more callbacks but Close
 	hungUp      bool   // the link has ended or is ending by itself
+	arriving    bool   // it came from another engine; see foreign.go
 	shutCode    uint16 // the link is to be shut with it by the writer that is writing; 0 otherwise
 }
 

@@ -1,10 +1,15 @@
 package engine
 
-import "sync/atomic"
+import (
+	"net"
+	"net/http"
+	"sync/atomic"
+)
 
 // Stats are counters since New, and the present number of sessions.
 type Stats struct {
 	Polling, WebSocket int64 // open sessions by transport
+	HTTP               int64 // connections that net/http serves now
 
 	Accepted  uint64 // TCP connections accepted on raw listeners
 	Opened    uint64 // sessions begun
@@ -24,7 +29,7 @@ type Stats struct {
 
 // counters is the live form of Stats. Gauges are signed.
 type counters struct {
-	polling, websocket         atomic.Int64
+	polling, websocket, http   atomic.Int64
 	accepted, opened, upgraded atomic.Uint64
 	framesIn, bytesIn          atomic.Uint64
 	framesOut, bytesOut        atomic.Uint64
@@ -39,7 +44,7 @@ type counters struct {
 func (e *Engine) Stats() Stats {
 	c := &e.counters
 	return Stats{
-		Polling: c.polling.Load(), WebSocket: c.websocket.Load(),
+		Polling: c.polling.Load(), WebSocket: c.websocket.Load(), HTTP: c.http.Load(),
 		Accepted: c.accepted.Load(), Opened: c.opened.Load(), Upgraded: c.upgraded.Load(),
 		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(),
 		FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(), Writes: c.writes.Load(),
@@ -56,4 +61,15 @@ func named(counts []atomic.Uint64, names []string) map[string]uint64 {
 		m[names[i]] = counts[i].Load()
 	}
 	return m
+}
+
+// countHTTP is a hook of http.Server. A connection that is hijacked is net/http's no longer.
+func (e *Engine) countHTTP(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		e.counters.http.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		e.counters.http.Add(-1)
+	case http.StateActive, http.StateIdle:
+	}
 }
