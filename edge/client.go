@@ -35,6 +35,7 @@ type client struct {
 	waiting []sio.Packet // for namespaces that are being opened, in order
 
 	refused atomic.Int32 // CONNECTs refused so far
+	owed    atomic.Int32 // acks that the client waits for
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -76,6 +77,9 @@ func (g gateway) Message(session *engine.Session, data []byte, binary bool) {
 // Close gives back everything that the client held.
 func (g gateway) Close(session *engine.Session, _ engine.Reason) {
 	c, _ := session.App.(*client)
+	if c == nil {
+		return // it did not arrive; see arrive.go
+	}
 	c.mu.Lock()
 	c.closed = true
 	sockets := slices.Clone(c.sockets)

@@ -168,6 +168,7 @@ func (k *socket) announce(now time.Time, g *greeted) {
 	}
 	c := k.client
 	c.send(c.form.AppendEvent(nil, k.ns.String(), "connected", mustJSON(e), offsetOf(position)))
+	k.greeted.Store(true)
 }
 
 // caller is the identity that services see; it comes from the token and this socket alone.

@@ -12,6 +12,7 @@ import (
 // the official client would stay away (contract 8, B39).
 func (s *Server) drain() {
 	s.draining.Store(true)
+	s.forwarder.drain()
 	s.engine.StopAccepting()
 	var sessions []*engine.Session
 	s.engine.Sessions(func(session *engine.Session) bool {

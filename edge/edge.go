@@ -90,6 +90,9 @@ type Server struct {
 	accounts     *accounts
 	talk         *shareTalk
 	throttle     *throttle
+	mark         string // of this process, in the ids of its sessions
+	forwarder    *forwarder
+	host         *host
 	requests     *requests
 	greeters     *greeters
 	reader       *reader
@@ -137,6 +140,9 @@ func New(nc *nats.Conn, o Options) (*Server, error) {
 	if s.talk, err = newShareTalk(nc, s.log, s.accounts, o.Name); err != nil {
 		return nil, err
 	}
+	s.mark = newMark()
+	s.forwarder = newForwarder(s)
+	s.host = newHost(s, s.forwarder.chunk)
 	s.roster = newRoster(nc, s.hub, o.Name, s.log)
 	if s.requests, err = newRequests(nc); err != nil {
 		return nil, fmt.Errorf("subscribe to the inbox: %w", err)
@@ -162,6 +168,8 @@ func (s *Server) engineOptions() engine.Options {
 
 		AllowOrigin: originAllowed(s.options.Origins),
 		Allow:       s.allowHandshake,
+		Prefix:      s.mark,
+		Foreign:     &engine.Foreign{Poll: s.forwarder.poll, Probe: s.forwarder.probe},
 		HTTP:        s.routes(),
 		Mode:        s.options.Mode,
 		// Room for handshakes under way beside the clients that the limit admits.
@@ -211,6 +219,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		_ = l.Close()
 		return fmt.Errorf("edge: %w", err)
 	}
+	if err := s.host.start(); err != nil {
+		_ = l.Close()
+		return fmt.Errorf("edge: %w", err)
+	}
+	defer s.host.stop()
 	s.atRest[0].Store(int64(runtime.NumGoroutine()))
 	s.atRest[1].Store(int64(descriptors()))
 	var group sync.WaitGroup
@@ -221,6 +234,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	group.Go(func() { s.watchBus(work) })
 	group.Go(func() { s.followRevocations(work, revoked) })
 	group.Go(func() { s.keepDeadLetters(work) })
+	group.Go(func() { every(work, ownerEvery, s.forwarder.watch) })
 	group.Go(func() { every(work, expiryEvery, s.expireSockets) })
 	group.Go(func() { every(work, refreshEvery, s.refreshSessions) })
 	group.Go(func() {

@@ -181,8 +181,9 @@ func (s *Server) leaks(rooms roomCensus) (l leakReport) {
 	l.Goroutines, l.Descriptors, l.Warnings = runtime.NumGoroutine(), descriptors(), []string{}
 	l.MembersWithoutSocket = rooms.ghosts
 	s.hub.eachSocket(func(k *socket) { l.UncountedMemberships += s.strays(k) })
-	// A polling client holds some HTTP connections, each with its goroutines.
-	polling, sockets := httpPerPoller*int(stats.Polling), int(stats.WebSocket)
+	// A polling client holds some HTTP connections, each with its goroutines, here or on edges that pass its
+	// requests on.
+	polling, sockets := httpPerPoller*int(stats.Polling+stats.HTTP), int(stats.WebSocket)
 	explained := polling
 	if s.options.Mode == engine.Goroutines || s.options.Mode == engine.Auto && runtime.GOOS != "linux" {
 		explained += sockets

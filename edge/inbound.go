@@ -26,6 +26,7 @@ type incoming struct {
 func (in *incoming) ack(value json.RawMessage) {
 	if in.wantsAck {
 		c := in.from.client
+		c.owed.Add(-1)
 		c.send(c.form.AppendAck(nil, in.from.ns.String(), in.ackID, value))
 	}
 }
@@ -65,6 +66,9 @@ func (s *Server) event(k *socket, p sio.Packet) {
 		return
 	}
 	in := incoming{from: k, name: name, ackID: p.ID, wantsAck: p.HasID}
+	if in.wantsAck {
+		k.client.owed.Add(1)
+	}
 	s.metrics.events.Inc()
 	now := time.Now()
 	if wait, ok := s.admit(k, name, now); !ok {

@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -20,6 +22,8 @@ type metrics struct {
 	rewinds     prometheus.Counter
 	resumes     *prometheus.CounterVec
 	doubts      prometheus.Counter
+	forwards    *prometheus.CounterVec
+	moves       *prometheus.CounterVec
 }
 
 const metricPrefix = "lexiflow_edge_"
@@ -58,7 +62,13 @@ func newMetrics(s *Server, r *prometheus.Registry) *metrics {
 	m.doubts = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: metricPrefix + "limit_doubts_total", Help: "CONNECTs and joins that waited for news of other edges' shares.",
 	})
-	r.MustRegister(m.resumes, m.doubts)
+	m.forwards = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: metricPrefix + "forwarded_polls_total", Help: "Polling requests passed on to the edge that has the session, by HTTP status or why there was no answer.",
+	}, []string{"outcome"})
+	m.moves = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: metricPrefix + "moves_total", Help: "WebSockets for sessions of other edges, by outcome.",
+	}, []string{"outcome"})
+	r.MustRegister(m.resumes, m.doubts, m.forwards, m.moves)
 	for n := range nsCount {
 		m.sockets[n] = sockets.WithLabelValues(n.String())
 	}
@@ -73,6 +83,19 @@ func newMetrics(s *Server, r *prometheus.Registry) *metrics {
 func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
 
 func (m *metrics) resumed(outcome string) { m.resumes.WithLabelValues(outcome).Inc() }
+
+// forwarded counts a request by its answer's status, or by why there was none.
+func (s *Server) countForwarded(a *reply, err error) {
+	outcome := ""
+	if err != nil {
+		outcome = s.outcomeOf(err)
+	} else {
+		outcome = strconv.Itoa(a.status)
+	}
+	s.metrics.forwards.WithLabelValues(outcome).Inc()
+}
+
+func (m *metrics) moved(outcome string) { m.moves.WithLabelValues(outcome).Inc() }
 
 func (m *metrics) delivered(c subjects.Class, n int) { m.deliveries[c].Add(float64(n)) }
 
@@ -95,6 +118,7 @@ var (
 	descPending  = prometheus.NewDesc(metricPrefix+"requests_pending", "Requests on the bus without an answer yet.", nil, nil)
 	descGaps     = prometheus.NewDesc(metricPrefix+"log_gaps_total", "Gaps in what was read of the log: repaired by reading again, erased from the log by somebody, lost because the log was trimmed first.", []string{"outcome"}, nil)
 	descEdges    = prometheus.NewDesc(metricPrefix+"edges_heard", "Other edges whose users' shares count here.", nil, nil)
+	descHeld     = prometheus.NewDesc(metricPrefix+"forwarded_polls_held", "GETs that other edges hold for clients of this one.", nil, nil)
 	descUp       = prometheus.NewDesc(metricPrefix+"bus_connected", "1 while NATS is connected.", nil, nil)
 )
 
@@ -140,6 +164,7 @@ func (c *engineCollector) Collect(out chan<- prometheus.Metric) {
 	counter(descGaps, c.s.reader.lost.Load(), "lost")
 	gauge(descPending, c.s.requests.pending())
 	gauge(descEdges, int(c.s.talk.alive.Load()))
+	gauge(descHeld, c.s.forwarder.holding())
 	up := 0
 	if c.s.nc.IsConnected() {
 		up = 1

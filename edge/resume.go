@@ -183,7 +183,8 @@ func (r *resumption) open() {
 	r.k.saving.revision, r.k.saving.at = r.revision, time.Now()
 	replay := &catchUp{
 		s: c.server, k: r.k, who: r.who, rooms: r.rooms(), ahead: r.offset,
-		allowed: r.stillAllowed, begin: r.accept, failed: r.failed,
+		begin: r.accept, failed: r.failed,
+		allowed: func() bool { return c.server.stillAllowed(r.who, r.record.Rooms) },
 	}
 	replay.frame = func(d *delivery) *engine.Frame { return r.k.missedFrame(d, d.seq) }
 	replay.done = func(position uint64) { r.goLive(position, replay.sent) }
@@ -208,11 +209,10 @@ func (r *resumption) rooms() []missedRoom {
 
 // stillAllowed looks at the changes of access up to this position of the log: one may have come since the
 // rooms were checked, and what follows it is not for who was taken out.
-func (r *resumption) stillAllowed() bool {
-	s := r.c.server
-	return !slices.ContainsFunc(r.record.Rooms, func(in sessionRoom) bool {
+func (s *Server) stillAllowed(who *identity, rooms []sessionRoom) bool {
+	return !slices.ContainsFunc(rooms, func(in sessionRoom) bool {
 		list, changed := s.changes.latest(in.Room)
-		return changed && !s.mayStay(list, r.who, in.Room)
+		return changed && !s.mayStay(list, who, in.Room)
 	})
 }
 

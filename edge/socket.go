@@ -38,6 +38,7 @@ type socket struct {
 
 	lastEvent atomic.Int64 // Unix ms of its last event; read by health
 	absorbing atomic.Bool  // a service has taken its first heartbeat
+	greeted   atomic.Bool  // its first `connected` is queued
 
 	// Activity, see connections.go.
 	activity        atomic.Int64 // Unix ms of the last sign of a human

@@ -195,3 +195,4 @@ func (o *Offer) arm(*Session)                                    {}
 func (o *Offer) direct([]byte)                                   {}
 func (o *Offer) shut(uint16, bool)                               {}
 func (o *Offer) write([]*Frame, int, *vector) (n int, err error) { return 0, nil }
+func (o *Offer) inflates() uint8                                 { return 0 }

@@ -227,7 +227,7 @@ func (s *Session) arrive(l link) {
 	e := s.engine
 	s.begin()
 	s.mu.Lock()
-	s.link, s.visible, s.arriving = l, true, false
+	s.link, s.window, s.visible, s.arriving = l, l.inflates(), true, false
 	closing := s.closing
 	if !closing {
 		e.counters.upgraded.Add(1)
