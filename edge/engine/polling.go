@@ -80,23 +80,29 @@ func (p *polling) end(s *Session) {
 	switch {
 	case p.get != nil:
 		if p.get.answer == nil {
-			p.give(&answer{status: http.StatusOK, body: s.lastWords(last)})
+			body, more := s.lastWords(last)
+			if more && linger > 0 {
+				p.tail, p.tailUntil = last, s.engine.now()+int64(linger)
+			}
+			p.give(&answer{status: http.StatusOK, body: body})
 		}
 	case linger > 0:
 		p.tail, p.tailUntil = last, s.engine.now()+int64(linger)
 	}
 }
 
-// lastWords is the payload that ends a polling session. Called with mu held.
-func (s *Session) lastWords(last tail) []byte {
-	if last == tailNoop {
-		return noopFrame.appendPolling(nil)
+// lastWords is what a GET gets of a session that has ended; more says that the end itself is for the next
+// one. What still waits goes without it: the official client handles the close of a payload before the
+// events in front of it, keeps those for its next connection and asks for them again with its old offset,
+// so that it would have them twice. Called with mu held.
+func (s *Session) lastWords(last tail) (body []byte, more bool) {
+	switch {
+	case last == tailNoop:
+		return noopFrame.appendPolling(nil), false
+	case s.after != ReasonNone && len(s.queue.list) > 0:
+		return s.drain(), true
 	}
-	var body []byte
-	if s.after != ReasonNone {
-		body = s.drain()
-	}
-	return closeFrame.appendPolling(body)
+	return closeFrame.appendPolling(nil), false
 }
 
 // drain takes everything that waits as one payload. Called with mu held.
@@ -166,10 +172,11 @@ func (s *Session) admit(get bool) *answer {
 	case s.closing && p != nil && p.tail == tailMoved && now < p.tailUntil:
 		return &answer{refused: true, refusal: refusedRequest}
 	case s.closing && get && p != nil && p.tail != tailNone && now < p.tailUntil:
-		last := p.tail
-		p.tail = tailNone
-		body := s.lastWords(last)
-		s.forget()
+		body, more := s.lastWords(p.tail)
+		if !more {
+			p.tail = tailNone
+			s.forget()
+		}
 		return &answer{status: http.StatusOK, body: body}
 	case s.closing:
 		return &answer{refused: true, refusal: refusedSession}
