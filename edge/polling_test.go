@@ -204,7 +204,7 @@ func dialPolling(t testing.TB, url, user string) *browser {
 			if err := json.Unmarshal(args[0], &data); err != nil {
 				t.Errorf("%s %s: %v", name, args, err)
 			}
-			b.events <- arrival{name, data}
+			b.events <- arrival{name: name, data: data}
 		},
 	})
 	if err != nil {

@@ -283,3 +283,32 @@ func TestResumptionTakesThePlaceOfTheOld(t *testing.T) {
 	}
 	eventually(t, "the first edge counts nobody", func() bool { clients, _, _ := s.accounts.usage(); return clients == 0 })
 }
+
+// A transport that is lost while the session is being written leaves the rooms in the record.
+func TestLostWhileSaving(t *testing.T) {
+	_, nc := startBus(t)
+	s, url := startEdge(t, nc, Options{})
+	b := connect(t, url, "/events", "u1", "case:*")
+	b.ack("subscribe:case", case123)
+	var k *socket
+	s.hub.eachSocket(func(one *socket) { k = one })
+	eventually(t, "nothing is being written", func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		idle := !k.saving.busy
+		k.saving.busy = true // until wrote, below
+		return idle
+	})
+	b.cutOff()
+	eventually(t, "the edge has noticed", k.gone)
+	k.mu.Lock()
+	revision := k.saving.revision
+	k.mu.Unlock()
+	s.wrote(k, nil, revision, nil)
+	numbers(t, nc, 0, 3)
+	again := b.again(url, "/events", tokenFor(t, "u1", "case:*"))
+	if again.SID() != b.SID() {
+		t.Fatal("a fresh session")
+	}
+	again.expectConnected(0, 3)
+}

@@ -147,6 +147,9 @@ var errTakenOver = subjects.Errorf(subjects.CodeConflict, "another edge has take
 
 // record needs mu.
 func (k *socket) record() sessionRecord {
+	if k.last != nil {
+		return *k.last
+	}
 	r := sessionRecord{
 		User: k.user, Namespace: k.ns.String(), SID: k.id.String(), Start: k.start,
 		Since: k.since.UnixMilli(), Owner: k.client.server.options.Name, Lost: k.lost, Evicted: k.evicted,
@@ -253,6 +256,8 @@ func (s *Server) leaveSession(k *socket, clean bool, now time.Time) {
 	}
 	k.mu.Lock()
 	k.lost = now.UnixMilli()
+	last := k.record() // as long as it is in its rooms: this write may have to wait for one under way
+	k.last = &last
 	k.mu.Unlock()
 	s.save(k, func(error) {}) // without it the window counts from the last write
 }

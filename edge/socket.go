@@ -51,8 +51,9 @@ type socket struct {
 	lanes  []*lane // commands in flight, by first token; see commands.go
 	saving saving
 	proofs
-	evicted bool  // from a room: the session ends with its transport, since the news may be lost with it
-	lost    int64 // Unix ms; the transport is gone and the session waits to be resumed
+	evicted bool           // from a room: the session ends with its transport, since the news may be lost with it
+	lost    int64          // Unix ms; the transport is gone and the session waits to be resumed
+	last    *sessionRecord // what the session was when its transport was lost
 	closed  bool
 }
 
