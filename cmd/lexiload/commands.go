@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"sync"
 	"time"
+
+	"github.com/lexiflow/realtime/edge/sioclient"
 )
 
 // commands emits --command at --rate a second, over all connections in turn, and times the answers: from the
@@ -26,12 +28,12 @@ func (l *load) commands(ctx context.Context) *commandReport {
 			break
 		}
 		places <- struct{}{}
-		m := l.members[i%len(l.members)]
+		client, _ := l.members[i%len(l.members)].client.(*sioclient.Client) // --command excludes the other
 		r.Sent++
 		under.Go(func() {
 			defer func() { <-places }()
 			from := time.Now()
-			ack, err := m.client.EmitAck(ctx, l.config.command, json.RawMessage(l.config.argument))
+			ack, err := client.EmitAck(ctx, l.config.command, json.RawMessage(l.config.argument))
 			took.record(time.Since(from))
 			if err == nil {
 				err = refusal(ack)

@@ -64,6 +64,9 @@ const maxInflight = 256
 
 // deliver sees each packet on the member's reader, and takes those that are of a run.
 func (m *member) deliver(packet []byte) bool {
+	if m.live != nil {
+		m.remember(packet)
+	}
 	run, counter, at, ok := parsePayload(packet)
 	if !ok {
 		return false

@@ -78,14 +78,20 @@ func (l *load) run(ctx context.Context) (*report, error) {
 	ramped := watch.sample()
 	wait(ctx, l.config.settle)
 	settled := watch.sample()
-	r.Connections.measure(before, ramped, settled, l.config.settle)
+	wait(ctx, l.config.idle)
+	if l.config.cycle {
+		ramped = settled // closing costs too
+	}
+	r.Connections.measure(before, ramped, settled, watch.sample(), l.config.idle)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("stopped while connecting: %w", context.Cause(ctx))
 	}
 	if publisher != nil && len(l.members) > 0 {
 		from := watch.sample()
+		resumed := l.beginKill(ctx)
 		events := publisher.run(ctx)
 		l.await(ctx, events.Expected)
+		r.Resume = resumed()
 		r.Events = l.deliveries(events)
 		r.Events.measure(from, watch.sample())
 	}

@@ -81,6 +81,10 @@ func TestRun(t *testing.T) {
 			[]string{"--connections", "7", "--rooms", "3", "--rate", "500", "--events", "30", "--size", "1000"},
 			report{Connections: &connectReport{Opened: 7}, Events: &eventReport{Published: 30, Delivered: 70}},
 		},
+		"whole visits": {
+			[]string{"--connections", "30", "--cycle"},
+			report{Connections: &connectReport{Opened: 30}},
+		},
 		"polling": {
 			[]string{"--connections", "3", "--transport", "polling", "--burst", "--events", "10"},
 			report{Connections: &connectReport{Opened: 3}, Events: &eventReport{Published: 10, Delivered: 30}},
@@ -154,6 +158,10 @@ func TestUsage(t *testing.T) {
 		"events, no rate":      {[]string{"--token", "t", "--events", "1"}, "--events needs"},
 		"small payload":        {[]string{"--token", "t", "--size", "10"}, "--size 10"},
 		"for ever":             {[]string{"--token", "t", "--duration", "0s"}, "--duration"},
+		"unknown protocol":     {[]string{"--token", "t", "--protocol", "mqtt"}, `--protocol "mqtt"`},
+		"kill, no way back":    {[]string{"--token", "t", "--rate", "1", "--kill-pid", "1"}, "--kill-pid needs --return-url"},
+		"way back elsewhere":   {[]string{"--token", "t", "--rate", "1", "--kill-pid", "1", "--return-url", "http://192.0.2.1"}, "--return-url: 192.0.2.1"},
+		"visits and events":    {[]string{"--token", "t", "--rate", "1", "--cycle"}, "--cycle leaves nobody"},
 		"unknown flag":         {[]string{"--what"}, "-what"},
 		"unexpected argument":  {[]string{"--token", "t", "what"}, `"what"`},
 	}

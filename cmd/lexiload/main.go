@@ -1,9 +1,12 @@
 // Command lexiload opens real Socket.IO connections to an edge, publishes events over NATS and reports what
-// arrived: connect rate, deliveries a second, latency, losses, and what both cost the server.
+// arrived: connect rate, deliveries a second, latency, losses, and what both cost the server. Other servers
+// of Socket.IO or Centrifuge that read the same subjects can be measured beside it (compare, peers).
 //
 //	lexiload --connections 10000 --server-pid $(pidof lexiflow)          idle connections
 //	lexiload --connections 5000 --burst --events 1000                    fan-out at full speed
 //	lexiload --connections 100 --rate 50 --duration 10s                  latency at 5,000 deliveries/s
+//	lexiload --connections 10000 --cycle                                 connect, join, disconnect
+//	lexiload --connections 10000 --url A --return-url B --kill-pid $PID_OF_A --rate 500      kill -9 and resume
 //	lexiload --namespace /notifications --rooms 0 --command notification:list --rate 1000    command round trips
 //
 // It is one process, and on a small machine it competes with the server it measures: that is why it never
@@ -46,6 +49,8 @@ func main() {
 // config is the command line.
 type config struct {
 	urls      []string
+	returns   []string // where clients go when their edge is killed
+	protocol  string
 	namespace string
 	transport string
 	nats      string
@@ -67,12 +72,20 @@ type config struct {
 	size     int
 	drain    time.Duration
 	settle   time.Duration
+	idle     time.Duration
+	cycle    bool
 	limit    time.Duration
 
 	serverPID int
 	natsPID   int
+	killPID   int
 	json      bool
 }
+
+const (
+	protocolSocketIO   = "socket.io"
+	protocolCentrifuge = "centrifuge"
+)
 
 const (
 	maxConnections = 60_000 // what one loopback address can hold
@@ -82,10 +95,12 @@ const (
 
 func parseFlags(args []string, stderr io.Writer) (config, error) {
 	var c config
-	var urls string
+	var urls, returns string
 	f := flag.NewFlagSet("lexiload", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&urls, "url", "http://127.0.0.1:3000", "edges on this machine, several with commas")
+	f.StringVar(&returns, "return-url", "", "with --kill-pid: edges on this machine that its clients come back through")
+	f.StringVar(&c.protocol, "protocol", protocolSocketIO, "socket.io, or centrifuge to load such a server")
 	f.StringVar(&c.namespace, "namespace", "/events", "namespace to connect to")
 	f.StringVar(&c.transport, "transport", "websocket", "websocket or polling")
 	f.StringVar(&c.nats, "nats", "nats://127.0.0.1:4222", "NATS on this machine, to publish to")
@@ -104,10 +119,13 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	f.DurationVar(&c.duration, "duration", 10*time.Second, "how long to publish at most")
 	f.IntVar(&c.size, "size", 200, "bytes of each payload")
 	f.DurationVar(&c.settle, "settle", 2*time.Second, "how long to hold the connections before they are measured")
+	f.DurationVar(&c.idle, "idle", 0, "how long to measure what the idle connections cost then")
+	f.BoolVar(&c.cycle, "cycle", false, "close each connection as soon as it has joined, and measure the whole visit")
 	f.DurationVar(&c.drain, "drain", 5*time.Second, "how long to wait for a delivery before the missing ones count as lost")
 	f.DurationVar(&c.limit, "time-limit", 10*time.Minute, "end of the run in any case")
 	f.IntVar(&c.serverPID, "server-pid", 0, "process of the edge: report its CPU and memory")
 	f.IntVar(&c.natsPID, "nats-pid", 0, "process of NATS: report its CPU")
+	f.IntVar(&c.killPID, "kill-pid", 0, "process of the edge at --url: kill it with -9 when a quarter of --duration is over")
 	f.BoolVar(&c.json, "json", false, "report as JSON")
 	if err := f.Parse(args); err != nil {
 		return c, err
@@ -116,6 +134,9 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return c, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	c.urls = strings.Split(urls, ",")
+	if returns != "" {
+		c.returns = strings.Split(returns, ",")
+	}
 	return c, c.check()
 }
 
@@ -150,14 +171,29 @@ func (c *config) check() error {
 	if c.events > 0 && c.rate == 0 && !c.burst {
 		errs = append(errs, errors.New("--events needs --rate or --burst"))
 	}
-	if min(c.duration, c.drain, c.limit) <= 0 || c.settle < 0 {
+	if min(c.duration, c.drain, c.limit) <= 0 || min(c.settle, c.idle) < 0 {
 		errs = append(errs, errors.New("--duration, --drain and --time-limit must be positive"))
+	}
+	if c.protocol != protocolSocketIO && c.protocol != protocolCentrifuge {
+		errs = append(errs, fmt.Errorf("--protocol %q: want %s or %s", c.protocol, protocolSocketIO, protocolCentrifuge))
+	}
+	if c.protocol == protocolCentrifuge && (c.command != "" || c.killPID != 0) {
+		errs = append(errs, errors.New("--command and --kill-pid need --protocol "+protocolSocketIO))
+	}
+	if (c.killPID != 0) != (len(c.returns) > 0) || c.killPID < 0 || c.killPID != 0 && c.rate == 0 {
+		errs = append(errs, errors.New("--kill-pid needs --return-url and --rate, and --return-url needs --kill-pid"))
+	}
+	if c.cycle && (c.rate > 0 || c.burst || c.idle > 0) {
+		errs = append(errs, errors.New("--cycle leaves nobody for --rate, --burst and --idle"))
 	}
 	if (c.token == "") == (c.secret == "") {
 		errs = append(errs, errors.New("exactly one of --token and --jwt-secret is needed"))
 	}
 	for _, u := range c.urls {
 		errs = append(errs, onLoopback("url", u))
+	}
+	for _, u := range c.returns {
+		errs = append(errs, onLoopback("return-url", u))
 	}
 	for u := range strings.SplitSeq(c.nats, ",") {
 		errs = append(errs, onLoopback("nats", u))

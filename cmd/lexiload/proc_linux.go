@@ -10,21 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ticksPerSecond is the unit of CPU times in /proc: 100 on every Linux that Go runs on.
-const ticksPerSecond = 100
-
 // readUsage reads what a process has used so far.
 func readUsage(pid int) (usage, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return usage{}, fmt.Errorf("process %d: %w", pid, err)
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return usage{}, fmt.Errorf("process %d: %w", pid, err)
-	}
 	u := usage{known: true}
-	if u.cpu, err = parseStat(stat); err == nil {
+	var at unix.Timespec
+	if err := unix.ClockGettime(cpuClock(pid), &at); err != nil {
+		return usage{}, fmt.Errorf("process %d: its CPU clock: %w", pid, err)
+	}
+	u.cpu = time.Duration(at.Nano())
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err == nil {
 		u.rss, u.peak, err = parseStatus(status)
 	}
 	if err != nil {
@@ -33,22 +28,11 @@ func readUsage(pid int) (usage, error) {
 	return u, nil
 }
 
-// parseStat adds utime and stime, fields 14 and 15. The second field, the name, may hold spaces and
-// brackets, so counting begins behind its last bracket.
-func parseStat(b []byte) (time.Duration, error) {
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("stat has %d fields", len(fields))
-	}
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(string(field), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("stat: %w", err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * (time.Second / ticksPerSecond), nil
+// cpuClock is the clock of all of a process's threads, ended ones included, as clock_getcpuclockid(3) makes
+// it. It counts nanoseconds, where /proc counts hundredths of a second.
+func cpuClock(pid int) int32 {
+	const allThreads = 2 // CPUCLOCK_SCHED
+	return int32(^pid<<3 | allThreads)
 }
 
 // parseStatus returns VmRSS and VmHWM in bytes.

@@ -2,30 +2,37 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 )
 
-func TestParseStat(t *testing.T) {
-	const tail = " S 1 7 7 0 -1 4194560 2041 0 9 0 123 45 0 0 20 0 12 0 8912 1259 4096 184467 1 1 0 0"
-	tests := map[string]struct {
-		in   string
-		want time.Duration
-		ok   bool
-	}{
-		"plain":            {"7 (lexiflow)" + tail, 1680 * time.Millisecond, true},
-		"spaces, brackets": {"7 (a b) S (c)" + tail, 1680 * time.Millisecond, true},
-		"cut off":          {"7 (lexiflow) S 1 7", 0, false},
-		"no number":        {"7 (x) S 1 7 7 0 -1 4194560 2041 0 9 0 x 45 0", 0, false},
-		"nothing":          {"", 0, false},
+// The clock of another process, whose threads have ended, agrees with what the system charges for it.
+func TestCPUClock(t *testing.T) {
+	child := exec.Command("sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo; read x")
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			got, err := parseStat([]byte(tt.in))
-			if got != tt.want || (err == nil) != tt.ok {
-				t.Errorf("got %v, %v", got, err)
-			}
-		})
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readUsage(child.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = in.Close()
+	_ = child.Wait() // the failed read is its exit code
+	want := child.ProcessState.UserTime() + child.ProcessState.SystemTime()
+	if got.cpu < 10*time.Millisecond || got.cpu > want+10*time.Millisecond || got.cpu < want/2 {
+		t.Errorf("the clock says %v, the system %v", got.cpu, want)
 	}
 }
 

@@ -21,10 +21,21 @@ type member struct {
 	load   *load
 	room   *room
 	shard  *shard
-	client *sioclient.Client
+	token  string
+	client connection
 
 	// Owned by the reader.
 	window window
+	offset string // with --kill-pid: of the last event, to resume behind
+
+	live chan struct{} // with --kill-pid: the opening exchange has ended
+}
+
+// connection is a client of either protocol, *sioclient.Client or *centrifugeClient.
+type connection interface {
+	Done() <-chan struct{} // closed when it has ended, by whichever side
+	Err() error            // why it has ended, nil while it has not
+	Close()
 }
 
 // connectTimeout bounds one connection with its CONNECT and its join.
@@ -34,7 +45,8 @@ const connectTimeout = 30 * time.Second
 func (l *load) ramp(ctx context.Context) *connectReport {
 	var (
 		took   histogram
-		mu     sync.Mutex // guards members and failed
+		mu     sync.Mutex // guards members, failed and opened
+		opened int
 		gap    = time.Duration(float64(time.Second) / l.config.connectRate)
 		starts = make(chan int)
 		began  = time.Now()
@@ -55,10 +67,17 @@ func (l *load) ramp(ctx context.Context) *connectReport {
 				from := time.Now()
 				m, err := l.open(ctx, i)
 				took.record(time.Since(from))
+				if err == nil && l.config.cycle {
+					m.client.Close()
+				}
 				mu.Lock()
-				if err != nil {
+				switch {
+				case err != nil:
 					l.failed[reasonOf(err)]++
-				} else {
+				case l.config.cycle:
+					opened++
+				default:
+					opened++
 					l.members = append(l.members, m)
 				}
 				mu.Unlock()
@@ -68,8 +87,8 @@ func (l *load) ramp(ctx context.Context) *connectReport {
 	workers.Wait()
 	seconds := time.Since(began).Seconds()
 	return &connectReport{
-		Asked: l.config.connections, Opened: len(l.members), Failed: l.failed,
-		Seconds: seconds, Rate: float64(len(l.members)) / seconds, Latency: took.summary(),
+		Asked: l.config.connections, Opened: opened, Failed: l.failed,
+		Seconds: seconds, Rate: float64(opened) / seconds, Latency: took.summary(),
 	}
 }
 
@@ -77,38 +96,67 @@ func (l *load) ramp(ctx context.Context) *connectReport {
 func (l *load) open(ctx context.Context, i int) (*member, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	token := l.config.token
-	if token == "" {
+	m := &member{load: l, shard: &l.shards[i%len(l.shards)], token: l.config.token}
+	if m.token == "" {
 		var err error
-		if token, err = mint(l.config.secret, "u"+strconv.Itoa(i), l.id, time.Now()); err != nil {
+		if m.token, err = mint(l.config.secret, "u"+strconv.Itoa(i), l.id, time.Now()); err != nil {
 			return nil, err
 		}
 	}
-	m := &member{load: l, shard: &l.shards[i%len(l.shards)]}
+	if l.config.killPID != 0 {
+		m.live = make(chan struct{}, 1)
+	}
 	if len(l.rooms) > 0 {
 		m.room = l.rooms[i%len(l.rooms)]
 	}
-	var err error
-	m.client, err = sioclient.Dial(ctx, sioclient.Options{
-		URL: l.config.urls[i%len(l.config.urls)], Namespace: l.config.namespace, Transport: l.config.transport,
-		Token: token, OnPacket: m.deliver,
+	url := l.config.urls[i%len(l.config.urls)]
+	if l.config.protocol == protocolCentrifuge {
+		return m, m.openCentrifuge(ctx, url)
+	}
+	return m, m.openSocketIO(ctx, url)
+}
+
+func (m *member) openSocketIO(ctx context.Context, url string) error {
+	client, err := m.dial(ctx, url, nil)
+	if err != nil {
+		return err
+	}
+	if m.room != nil {
+		ack, err := client.EmitAck(ctx, "subscribe:case", map[string]string{"caseId": m.room.name})
+		if err == nil {
+			err = refusal(ack)
+		}
+		if err != nil {
+			client.Abort()
+			return fmt.Errorf("joining: %w", err)
+		}
+		m.room.members.Add(1)
+	}
+	m.client = client
+	return nil
+}
+
+func (m *member) dial(ctx context.Context, url string, auth map[string]any) (*sioclient.Client, error) {
+	c := &m.load.config
+	return sioclient.Dial(ctx, sioclient.Options{
+		URL: url, Namespace: c.namespace, Transport: c.transport, Token: m.token, Auth: auth, OnPacket: m.deliver,
 	})
+}
+
+func (m *member) openCentrifuge(ctx context.Context, url string) error {
+	channel := ""
+	if m.room != nil {
+		channel = "case:" + m.room.name
+	}
+	client, err := dialCentrifuge(ctx, url, m.token, channel, func(line []byte) { m.deliver(line) })
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if m.room == nil {
-		return m, nil
+	if m.room != nil {
+		m.room.members.Add(1)
 	}
-	ack, err := m.client.EmitAck(ctx, "subscribe:case", map[string]string{"caseId": m.room.name})
-	if err == nil {
-		err = refusal(ack)
-	}
-	if err != nil {
-		m.client.Abort()
-		return nil, fmt.Errorf("joining: %w", err)
-	}
-	m.room.members.Add(1)
-	return m, nil
+	m.client = client
+	return nil
 }
 
 // refusal reads an ack; the edge says no with success false and a code.

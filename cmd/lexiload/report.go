@@ -50,6 +50,7 @@ func (w *watch) sample() sample {
 type report struct {
 	Connections *connectReport `json:"connections"`
 	Events      *eventReport   `json:"events,omitempty"`
+	Resume      *resumeReport  `json:"resume,omitempty"`
 	Commands    *commandReport `json:"commands,omitempty"`
 }
 
@@ -73,11 +74,11 @@ type connectCost struct {
 	RSSAfter      int64   `json:"rssAfter"`  // bytes, after --settle
 	RSSPeak       int64   `json:"rssPeak"`   // bytes
 	RSSPer        float64 `json:"rssPerConnection"`
-	IdleCores     float64 `json:"idleCores"` // CPU while nothing is published, 1 = one core
+	IdlePer       float64 `json:"idleMicrosPerConnection"` // CPU a second over --idle
 }
 
-// measure takes samples from before the first connection, after the last, and after --settle.
-func (r *connectReport) measure(before, ramped, settled sample, settle time.Duration) {
+// measure takes samples from before the first connection, after the last, after --settle and after --idle.
+func (r *connectReport) measure(before, ramped, settled, rested sample, idle time.Duration) {
 	if !before.server.known || r.Opened == 0 {
 		return
 	}
@@ -87,8 +88,8 @@ func (r *connectReport) measure(before, ramped, settled sample, settle time.Dura
 		RSSBefore:     before.server.rss, RSSAfter: settled.server.rss, RSSPeak: settled.server.peak,
 		RSSPer: float64(settled.server.rss-before.server.rss) / n,
 	}
-	if settle > 0 {
-		r.Server.IdleCores = (settled.server.cpu - ramped.server.cpu).Seconds() / settle.Seconds()
+	if idle > 0 {
+		r.Server.IdlePer = micros(rested.server.cpu-settled.server.cpu) / idle.Seconds() / n
 	}
 }
 
@@ -141,6 +142,9 @@ func (r *report) Complete() bool {
 	if r.Commands != nil && len(r.Commands.Failed) > 0 {
 		return false
 	}
+	if r.Resume != nil && !r.Resume.complete() {
+		return false
+	}
 	return e == nil || (e.Lost == 0 && e.Duplicates == 0 && e.OutOfOrder == 0 && e.PublishErrors == 0)
 }
 
@@ -166,8 +170,8 @@ func (r *report) text() string {
 	}
 	line("  latency", "%s, from dial to joined", c.Latency)
 	if s := c.Server; s != nil {
-		line("  server", "%.0f µs CPU per connect, %.2f cores idle; RSS %.1f → %.1f MiB: %.2f KiB per connection, peak %.1f MiB",
-			s.CPUPerConnect, s.IdleCores, mib(s.RSSBefore), mib(s.RSSAfter), s.RSSPer/1024, mib(s.RSSPeak))
+		line("  server", "%.0f µs CPU per connect, %.2f µs/s per connection idle; RSS %.1f → %.1f MiB: %.2f KiB per connection, peak %.1f MiB",
+			s.CPUPerConnect, s.IdlePer, mib(s.RSSBefore), mib(s.RSSAfter), s.RSSPer/1024, mib(s.RSSPeak))
 	}
 	if e := r.Events; e != nil {
 		line("events", "%d in %.2f s (%.0f/s), %d not confirmed", e.Published, e.PublishSeconds, e.PublishRate, e.PublishErrors)
@@ -183,6 +187,11 @@ func (r *report) text() string {
 					cost.CPUPerDelivery, cost.CPUSeconds, mib(cost.RSS), mib(cost.RSSPeak))
 			}
 		}
+	}
+	if c := r.Resume; c != nil {
+		line("resume", "%d cut off, %d resumed, %d began anew, %d tries failed; all live %.2f s after the kill",
+			c.Lost, c.Resumed, c.Fresh, c.Failed, c.Seconds)
+		line("  latency", "%s, from the kill to live", c.Latency)
 	}
 	if c := r.Commands; c != nil {
 		line("commands", "%d × %s in %.2f s (%.0f/s)", c.Sent, c.Name, c.Seconds, c.Rate)
