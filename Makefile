@@ -6,6 +6,11 @@ CHAOS_ROUNDS ?= 50
 LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN       := bin
 E2E       := edge/e2e
+PEERS     := cmd/lexiload/peers
+SOCKETIO  := $(PEERS)/socketio
+BENCH     ?= all
+BENCH_quick  := --quick
+BENCH_record := --record deploy/BENCHMARKS.md
 
 .PHONY: up test test-go test-node generate chaos lint fmt fuzz bench build clean
 
@@ -56,10 +61,19 @@ fuzz:
 	  done; \
 	done
 
-# The figures: edge in its own process, NATS in another, real connections. See cmd/lexiload.
-bench: build
-	cmd/lexiload/bench.sh $(BIN)
-	$(GO) test -run '^$$' -bench . -p 1 ./presence ./notifyd ./msgd ./dashboardd
+# The figures: the edge beside its peers in one table (cmd/lexiload/compare), then commands through the
+# services and the benchmarks of their rules. BENCH=quick tries everything once, small; BENCH=record also
+# writes the table into deploy/BENCHMARKS.md.
+bench: build $(SOCKETIO)/node_modules/.installed
+	$(GO) build -o $(BIN)/ ./cmd/lexiload/compare
+	cd $(PEERS) && $(GO) build -o $(CURDIR)/$(BIN)/ ./floor ./centrifuge
+	$(BIN)/compare --bin $(BIN) --socketio $(SOCKETIO) $(BENCH_$(BENCH))
+	$(if $(filter quick,$(BENCH)),,cmd/lexiload/bench.sh $(BIN))
+	$(if $(filter quick,$(BENCH)),,$(GO) test -run '^$$' -bench . -p 1 ./presence ./notifyd ./msgd ./dashboardd)
+
+$(SOCKETIO)/node_modules/.installed: $(SOCKETIO)/package-lock.json
+	cd $(SOCKETIO) && npm ci --no-audit --no-fund
+	@touch $@
 
 clean:
-	rm -rf $(BIN) $(E2E)/node_modules
+	rm -rf $(BIN) $(E2E)/node_modules $(SOCKETIO)/node_modules
