@@ -57,7 +57,11 @@ func newLoad(c config, say func(string, ...any)) *load {
 
 // run connects, holds, publishes, and reports. The error is for what keeps a report from being made.
 func (l *load) run(ctx context.Context) (*report, error) {
-	if err := fileLimit(l.config.connections + spareFiles); err != nil {
+	files := l.config.connections
+	if l.config.cycle {
+		files = l.config.concurrency
+	}
+	if err := fileLimit(files + spareFiles); err != nil {
 		return nil, err
 	}
 	var publisher *publisher

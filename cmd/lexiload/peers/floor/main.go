@@ -15,7 +15,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sys/unix"
@@ -39,9 +38,10 @@ func run() error {
 		default:
 		}
 	}
+	r := &rooms{members: map[string][]*conn{}}
 	var loops []*loop
 	for range runtime.GOMAXPROCS(0) {
-		l, err := newLoop([]byte(os.Getenv("JWT_SECRET")))
+		l, err := newLoop([]byte(os.Getenv("JWT_SECRET")), r)
 		if err != nil {
 			return err
 		}
@@ -52,28 +52,17 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if _, err = nc.Subscribe("lex.case.>", func(m *nats.Msg) {
-		room, frame := prepare(m)
-		for _, l := range loops {
-			l.post(room, frame)
-		}
-	}); err != nil {
+	messages := make(chan *nats.Msg, 4096)
+	if _, err = nc.ChanSubscribe("lex.case.>", messages); err != nil {
 		return err
 	}
+	go r.run(messages)
 	address, err := net.ResolveTCPAddr("tcp4", *listen)
 	if err != nil {
 		return err
 	}
 	go func() { fail(accept(address, loops)) }()
 	return <-ended
-}
-
-// prepare makes the frame that all members of a room get.
-func prepare(m *nats.Msg) (room string, frame []byte) {
-	parts := strings.SplitN(m.Subject, ".", 4)
-	text := append([]byte(`42/events,["`), strings.ReplaceAll(parts[3], ".", ":")...)
-	text = append(append(append(text, `",`...), m.Data...), ']')
-	return parts[2], appendText(nil, text)
 }
 
 // accept spreads connections over the loops.

@@ -44,11 +44,10 @@ func (l *loop) answer(c *conn, message []byte) bool {
 		rest := message[len("42/events,"):]
 		id, _, _ := bytes.Cut(rest, []byte("["))
 		room := field(rest, `"caseId":"`)
-		if len(room) == 0 || c.room != "" {
+		if len(room) == 0 {
 			return false
 		}
-		c.room = string(room)
-		l.rooms[c.room] = append(l.rooms[c.room], c)
+		l.rooms.join(c, string(room))
 		ack := fmt.Appendf(nil, `43/events,%s[{"status":"subscribed","caseId":"%s"}]`, id, room)
 		l.write(c, appendText(nil, ack))
 		return true
