@@ -140,8 +140,8 @@ func newArrival(s *Server, session *engine.Session, moved *movedClient) *newcome
 			client: c, ns: n, user: m.Session.User, since: time.UnixMilli(m.Session.Since),
 			pid: m.PID, start: m.Session.Start, evicted: m.Session.Evicted,
 			proofs:      proofs{proved: m.Session.Proved, unproved: m.Session.Unproved},
-			bucket:      limiterWith(m.Tokens, s.limits.EventsPerMinute, now),
-			cheapBucket: limiterWith(m.CheapTokens, s.limits.EventsPerMinute*cheapFactor, now),
+			bucket:      bucket{used: m.Used, at: now.UnixNano()},
+			cheapBucket: bucket{used: m.CheapUsed, at: now.UnixNano()},
 		}
 		copy(k.id[:], m.Session.SID)
 		k.who.Store(&identity{user: k.user, scope: m.Scope, tokenID: m.TokenID, issued: m.Issued, expires: m.Expires})

@@ -154,18 +154,12 @@ type timestamped struct {
 func (s *Server) admit(k *socket, name string, now time.Time) (wait time.Duration, ok bool) {
 	k.lastEvent.Store(now.UnixMilli())
 	if cheap(name) {
-		if k.cheapBucket == nil {
-			k.cheapBucket = perMinute(s.limits.EventsPerMinute * cheapFactor)
-		}
-		return take(k.cheapBucket, now)
+		return k.cheapBucket.take(s.limits.EventsPerMinute*cheapFactor, now)
 	}
-	if k.bucket == nil {
-		k.bucket = perMinute(s.limits.EventsPerMinute)
-	}
-	if wait, ok = take(k.bucket, now); !ok {
+	if wait, ok = k.bucket.take(s.limits.EventsPerMinute, now); !ok {
 		return wait, false
 	}
-	return take(s.accounts.ceilingOf(k.account), now)
+	return s.accounts.take(k.account, now)
 }
 
 // cheap names the class of contract 8, B29.

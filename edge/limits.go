@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/lexiflow/realtime/subjects"
 )
 
@@ -61,14 +59,14 @@ type accounts struct {
 	clients int        // engine connections that hold at least one namespace
 }
 
-// account is one user's share. All fields are guarded by accounts.mu, but for the limiter's inside.
+// account is one user's share. All fields are guarded by accounts.mu.
 type account struct {
 	user    string // static
 	hash    hash   // static
 	sockets [nsCount]uint16
-	rooms   []roomShare   // a slice, not a map: most users have one or two
-	ceiling *rate.Limiter // over all sockets; nil until the first event
-	changed bool          // it is in accounts.changed
+	rooms   []roomShare // a slice, not a map: most users have one or two
+	ceiling bucket      // over all sockets
+	changed bool        // it is in accounts.changed
 }
 
 // roomShare counts a user's sockets in one room, so that one device's leaving frees nothing that
@@ -241,14 +239,11 @@ func (acc *account) share(room string) int {
 	return slices.IndexFunc(acc.rooms, func(s roomShare) bool { return s.name == room })
 }
 
-// ceilingOf returns the limiter over all sockets of a user.
-func (a *accounts) ceilingOf(acc *account) *rate.Limiter {
+// take takes a token from the ceiling over all sockets of a user, or says how long until there is one.
+func (a *accounts) take(acc *account, now time.Time) (wait time.Duration, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if acc.ceiling == nil {
-		acc.ceiling = perMinute(a.limits.EventsPerMinute * a.limits.ConnectionsPerUser)
-	}
-	return acc.ceiling
+	return acc.ceiling.take(a.limits.EventsPerMinute*a.limits.ConnectionsPerUser, now)
 }
 
 // usage is what health and metrics report.
@@ -261,19 +256,4 @@ func (a *accounts) usage() (clients, users, usersWithRooms int) {
 		}
 	}
 	return a.clients, len(a.users), usersWithRooms
-}
-
-// perMinute is a token bucket that holds a minute's worth: a burst after a pause passes, and over any
-// boundary of minutes there are at most twice as many, refilling evenly (contract 8, B29).
-func perMinute(events int) *rate.Limiter {
-	return rate.NewLimiter(rate.Limit(float64(events)/60), events)
-}
-
-// take takes one token, or says how long until there is one.
-func take(l *rate.Limiter, now time.Time) (wait time.Duration, ok bool) {
-	if l.AllowN(now, 1) {
-		return 0, true
-	}
-	missing := 1 - l.TokensAt(now)
-	return time.Duration(missing / float64(l.Limit()) * float64(time.Second)), false
 }

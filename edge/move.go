@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
-	"golang.org/x/time/rate"
 
 	"github.com/lexiflow/realtime/edge/engine"
 	"github.com/lexiflow/realtime/edge/sio"
@@ -59,8 +58,8 @@ type movedSocket struct {
 	Issued  time.Time `json:"issued,omitzero"`
 	Expires time.Time `json:"expires,omitzero"`
 
-	Tokens      float64 `json:"tokens"` // left of the rate limit
-	CheapTokens float64 `json:"cheapTokens"`
+	Used      float64 `json:"used,omitempty"` // of the rate limit, and has not flowed back
+	CheapUsed float64 `json:"cheapUsed,omitempty"`
 
 	LastEvent       int64 `json:"lastEvent,omitempty"` // Unix ms
 	Activity        int64 `json:"activity"`            // Unix ms
@@ -240,10 +239,10 @@ func (c *client) pack(now time.Time) movedClient {
 }
 
 func (k *socket) pack(now time.Time) movedSocket {
-	who := k.who.Load()
+	who, limits := k.who.Load(), k.client.server.limits
 	moved := movedSocket{
 		PID: k.pid, Scope: who.scope, TokenID: who.tokenID, Issued: who.issued, Expires: who.expires,
-		Tokens: tokensLeft(k.bucket, now), CheapTokens: tokensLeft(k.cheapBucket, now),
+		Used: k.bucket.missing(limits.EventsPerMinute, now), CheapUsed: k.cheapBucket.missing(limits.EventsPerMinute*cheapFactor, now),
 		LastEvent: k.lastEvent.Load(), Activity: k.activity.Load(),
 		Idle: k.idle.Load(), Absorbing: k.absorbing.Load(), SpeaksForItself: k.speaksForItself.Load(),
 	}
@@ -265,24 +264,6 @@ func (c *client) letGo(k *socket, now time.Time) {
 	c.release(k)
 	s.metrics.sockets[k.ns].Dec()
 	s.connections.closed(k, false, now)
-}
-
-// tokensLeft is −1 for a limiter that was never used.
-func tokensLeft(l *rate.Limiter, now time.Time) float64 {
-	if l == nil {
-		return -1
-	}
-	return l.TokensAt(now)
-}
-
-// limiterWith makes a limiter that has that much left.
-func limiterWith(left float64, events int, now time.Time) *rate.Limiter {
-	if left < 0 {
-		return nil
-	}
-	l := perMinute(events)
-	l.AllowN(now, max(0, events-int(left)))
-	return l
 }
 
 var errMoved = errors.New("edge: this is no session on its move")

@@ -169,25 +169,31 @@ func TestAccountsCountRoomsOverSockets(t *testing.T) {
 
 func TestTokenBucketHoldsOverTheMinute(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
-	l := perMinute(100)
+	var b bucket
 	for i := range 100 {
-		if _, ok := take(l, start); !ok {
+		if _, ok := b.take(100, start); !ok {
 			t.Fatalf("event %d refused", i)
 		}
 	}
-	wait, ok := take(l, start)
+	wait, ok := b.take(100, start)
 	if ok || wholeSeconds(wait) != 1 {
 		t.Fatalf("event 101: accepted %v, wait %v", ok, wait)
 	}
 	// A fixed window would let another hundred through here.
 	passed := 0
 	for range 100 {
-		if _, ok := take(l, start.Add(6*time.Second)); ok {
+		if _, ok := b.take(100, start.Add(6*time.Second)); ok {
 			passed++
 		}
 	}
 	if passed != 10 {
 		t.Fatalf("%d events after a tenth of a minute, want 10", passed)
+	}
+	if _, ok := b.take(100, start.Add(-time.Hour)); ok {
+		t.Fatal("a clock that goes back gives tokens")
+	}
+	if wait := b.wait(100, start.Add(time.Hour)); wait != 0 || b.missing(100, start.Add(time.Hour)) != 0 {
+		t.Fatalf("not full after an hour: wait %v", wait)
 	}
 }
 

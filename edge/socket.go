@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // socket is one namespace connection of one client: its own id, its rooms, its acks. Its methods may
@@ -32,8 +30,8 @@ type socket struct {
 	delivered uint64 // log sequence of the last lex. event; nothing at or below it is delivered again
 
 	// Owned by the client's callbacks.
-	bucket      *rate.Limiter // nil until the first event
-	cheapBucket *rate.Limiter
+	bucket      bucket
+	cheapBucket bucket
 	lastRefused time.Time // of RATE_LIMIT_EXCEEDED: at most one error event a second
 
 	lastEvent atomic.Int64 // Unix ms of its last event; read by health

@@ -3,8 +3,6 @@ package edge
 import (
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // throttle slows down addresses that keep sending bad tokens (contract 8, B31). Only failures count:
@@ -14,14 +12,14 @@ type throttle struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	addresses map[string]*rate.Limiter
+	addresses map[string]*bucket
 	swept     time.Time
 }
 
 const throttleSweep = time.Minute
 
 func newThrottle(perMinute int) *throttle {
-	return &throttle{perMinute: perMinute, addresses: make(map[string]*rate.Limiter)}
+	return &throttle{perMinute: perMinute, addresses: make(map[string]*bucket)}
 }
 
 // failed notes a refused token.
@@ -29,27 +27,24 @@ func (t *throttle) failed(address string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sweep(now)
-	l := t.addresses[address]
-	if l == nil {
-		l = perMinute(t.perMinute)
-		t.addresses[address] = l
+	b := t.addresses[address]
+	if b == nil {
+		b = new(bucket)
+		t.addresses[address] = b
 	}
-	l.AllowN(now, 1)
+	b.take(t.perMinute, now)
 }
 
 // blocked reports whether an address has used up its failures, and for how long.
 func (t *throttle) blocked(address string, now time.Time) (wait time.Duration, blocked bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.addresses[address]
-	if l == nil {
+	b := t.addresses[address]
+	if b == nil {
 		return 0, false
 	}
-	missing := 1 - l.TokensAt(now)
-	if missing <= 0 {
-		return 0, false
-	}
-	return time.Duration(missing / float64(l.Limit()) * float64(time.Second)), true
+	wait = b.wait(t.perMinute, now)
+	return wait, wait > 0
 }
 
 // sweep forgets addresses that have behaved for long enough to have all their tokens back; needs mu.
@@ -58,8 +53,8 @@ func (t *throttle) sweep(now time.Time) {
 		return
 	}
 	t.swept = now
-	for address, l := range t.addresses {
-		if l.TokensAt(now) >= float64(l.Burst()) {
+	for address, b := range t.addresses {
+		if b.missing(t.perMinute, now) == 0 {
 			delete(t.addresses, address)
 		}
 	}
