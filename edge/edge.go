@@ -238,6 +238,10 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	group.Go(func() { every(work, expiryEvery, s.expireSockets) })
 	group.Go(func() { every(work, refreshEvery, s.refreshSessions) })
 	group.Go(func() {
+		var r rest
+		every(work, restEvery, func(time.Time) { r.look(s) })
+	})
+	group.Go(func() {
 		if err := s.roster.run(work); err != nil {
 			s.log.Error("room counts are not shared", "error", err)
 		}

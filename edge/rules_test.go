@@ -197,6 +197,29 @@ func TestTokenBucketHoldsOverTheMinute(t *testing.T) {
 	}
 }
 
+func TestRestComesOnceAfterAStorm(t *testing.T) {
+	type look struct {
+		changes uint64
+		open    int64
+		want    bool
+	}
+	for name, looks := range map[string][]look{
+		"nothing happens":           {{0, 0, false}, {0, 0, false}},
+		"a storm, then quiet":       {{5_000, 5_000, false}, {10_000, 10_000, false}, {10_010, 10_000, true}, {10_020, 10_000, false}},
+		"everybody leaves":          {{2_000, 2_000, false}, {2_000, 2_000, true}, {4_000, 0, false}, {4_000, 0, true}, {4_000, 0, false}},
+		"few come":                  {{40, 40, false}, {80, 80, false}},
+		"few come, for long":        {{960, 40, false}, {999, 40, false}, {1_000, 40, true}, {1_040, 40, false}},
+		"few of a hundred thousand": {{100_000, 100_000, false}, {100_000, 100_000, true}, {124_980, 100_000, false}, {124_999, 100_000, false}, {125_000, 100_000, true}},
+	} {
+		var r rest
+		for i, l := range looks {
+			if got := r.come(l.changes, l.open); got != l.want {
+				t.Errorf("%s, look %d: %v", name, i, got)
+			}
+		}
+	}
+}
+
 func TestThrottleCountsFailuresOnly(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	th := newThrottle(3)
