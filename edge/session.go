@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"encoding/json"
 	"errors"
 	"strconv"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/lexiflow/realtime/edge/engine"
+	"github.com/lexiflow/realtime/edge/sio"
 	"github.com/lexiflow/realtime/subjects"
 )
 
@@ -120,30 +120,37 @@ func (s *Server) put(pid string, record []byte, revision uint64, f func(written 
 			f(0, err)
 			return
 		}
-		var ack struct {
-			Error *struct {
-				Code int `json:"err_code"`
-			} `json:"error"`
-			Sequence uint64 `json:"seq"`
-		}
-		switch err := json.Unmarshal(m.Data, &ack); {
-		case err == nil && ack.Error != nil && (ack.Error.Code == wrongLastSequence || ack.Error.Code == wrongLastSequenceCluster):
-			f(0, errTakenOver)
-		case err != nil || ack.Error != nil || ack.Sequence == 0:
-			f(0, subjects.Errorf(subjects.CodeUnavailable, "the session cannot be kept now"))
-		default:
-			f(ack.Sequence, nil)
-		}
+		f(readPut(m.Data))
 	}))
+}
+
+// readPut reads a stream's answer to a put: {"stream", "seq"} or {"error": {"err_code"}}. Every connection
+// waits for two of them, which a decoder by reflection would make the dearer half of the request.
+func readPut(answer []byte) (written uint64, err error) {
+	if e, failed := sio.Field(answer, "error"); failed {
+		code, _ := sio.Field(e, "err_code")
+		if string(code) == wrongLastSequence || string(code) == wrongLastSequenceCluster {
+			return 0, errTakenOver
+		}
+		return 0, errNotKept
+	}
+	seq, _ := sio.Field(answer, "seq")
+	if written, err = strconv.ParseUint(string(seq), 10, 64); err != nil || written == 0 {
+		return 0, errNotKept
+	}
+	return written, nil
 }
 
 // JetStream's error codes for a failed compare-and-set, of one server and of a cluster.
 const (
-	wrongLastSequence        = 10071
-	wrongLastSequenceCluster = 10164
+	wrongLastSequence        = "10071"
+	wrongLastSequenceCluster = "10164"
 )
 
-var errTakenOver = subjects.Errorf(subjects.CodeConflict, "another edge has taken the session over")
+var (
+	errTakenOver = subjects.Errorf(subjects.CodeConflict, "another edge has taken the session over")
+	errNotKept   = subjects.Errorf(subjects.CodeUnavailable, "the session cannot be kept now")
+)
 
 // record needs mu.
 func (k *socket) record() sessionRecord {
