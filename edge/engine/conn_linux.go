@@ -203,7 +203,7 @@ func (c *conn) shut(code uint16, abrupt bool) {
 }
 
 // end writes a close frame and lingers until the peer has gone, so that a reset cannot overtake the
-// frame; or ends at once.
+// frame; or ends at once, as it may when the peer has said that nothing follows.
 func (c *conn) end(code uint16, abrupt bool) {
 	if abrupt || c.state == stateDead {
 		c.kill(abrupt)
@@ -226,6 +226,10 @@ func (c *conn) end(code uint16, abrupt bool) {
 	if whole {
 		var frame [4]byte
 		_, _ = writeBytes(int(c.fd), appendClose(frame[:0], code)) // the peer may be gone
+	}
+	if c.leaving { // what it sent is read, so that no reset overtakes the answer
+		c.kill(false)
+		return
 	}
 	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
 	c.state = stateLinger

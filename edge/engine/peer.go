@@ -19,6 +19,7 @@ type peer struct {
 	role    role
 	begun   bool   // within Session.begin and end
 	window  uint8  // see link.inflates; static after the handshake
+	leaving bool   // the client has sent its close frame: nothing follows it
 	reason  Reason // why the connection ends; ReasonNone while it does not
 	code    uint16 // the close code to end it with
 }
@@ -119,6 +120,7 @@ func (p *peer) control(l link, op byte, data []byte) bool {
 			l.direct(append(appendHeader(nil, opPong, len(data)), data...))
 		}
 	case opClose:
+		p.leaving = true
 		code := closePayload(data)
 		if code == codeProtocolError {
 			return p.fail(code, ReasonForbiddenFrame)
