@@ -48,8 +48,8 @@
 //	mailbox.go  errands to the fan-out goroutine, which knows the position in the log
 //
 // auth.go and keys.go verify tokens, revoked.go says which are good no more, access.go and
-// access_changes.go say who may enter, limits.go counts, reasons.go names every refusal, health.go and
-// metrics.go report, drain.go leaves.
+// access_changes.go say who may enter, limits.go counts and bucket.go slows down, reasons.go names every
+// refusal, health.go and metrics.go report, rest.go gives memory back, drain.go leaves.
 //
 // # Beside: what users hold on other edges
 //
@@ -57,6 +57,13 @@
 //	shares_talk.go  who tells whom and when; shares_news.go has the bytes
 //	doubts.go       CONNECTs and joins that wait for a moment until it is
 //
+// # Beside: polling clients of other edges
+//
+//	forward.go   passes GETs and POSTs on to the edge that has the session; host.go is that edge
+//	exchange.go  how the two speak, in chunks
+//	move.go      a session leaves for the edge that took its WebSocket; arrive.go is that edge
+//
 // Locks, in the order in which they may be held together: client.turn, client.mu, socket.mu, then a hub
-// stripe. accounts.mu is held while shares.mu is taken; shares.mu, doubts.mu and requests.mu are leaves. The engine never calls back from inside Send.
+// stripe. accounts.mu is held while shares.mu is taken; shares.mu, doubts.mu and requests.mu are leaves. The
+// engine never calls back from inside Send.
 package edge

@@ -65,7 +65,7 @@ const atOnce = 1_000_000
 
 var scenarios = []scenario{
 	{
-		name: "connect", load: load{connections: 10_000, rooms: 1000, settle: 8},
+		name: "connect", load: load{connections: 10_000, rooms: 1000, settle: 10},
 		figures: []figure{
 			{"memory per idle, subscribed connection (RSS)", "KB", 3, func(r *report) float64 { return r.Connections.Server.RSS / 1000 }},
 			{"connect + verify + subscribe", "µs", 120, perConnect},
