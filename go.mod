@@ -38,4 +38,7 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-ignore ./edge/e2e/node_modules
+ignore (
+	./edge/client/node_modules
+	./edge/e2e/node_modules
+)

@@ -1,0 +1,356 @@
+import type { Manager, Socket } from 'socket.io-client';
+import type { ConnectionEvent } from '../generated/index.js';
+import { asRealtimeError, passes, RealtimeError, refusalOf } from './errors.js';
+import { Interests } from './interests.js';
+import { newClientId } from './json.js';
+import { Lease } from './lease.js';
+import { type ConnectionState, ConnectionStatus, DISCONNECTED } from './status.js';
+import { report, Store } from './store.js';
+import type { Tokens } from './tokens.js';
+import type { AckOf, EventOf, RequestOf } from './types.js';
+
+/** What a channel needs to know of its client. */
+export interface ChannelContext {
+  readonly manager: Manager;
+  readonly tokens: Tokens;
+  readonly linger: number;
+  readonly timeout: number;
+  /** Called with each token that a CONNECT was accepted with. */
+  readonly accepted: (token: string) => void;
+}
+
+export interface EmitOptions {
+  /** Milliseconds until the promise is rejected with TIMEOUT. */
+  timeout?: number;
+}
+
+type Handler = (...args: any[]) => void;
+
+// These carry a clientId, under which sending them again does nothing again. So a lost answer is asked for
+// once more instead of being reported as "perhaps done".
+const repeatable: readonly string[] = ['message:send', 'conversation:create'];
+
+const FIRST_RETRY = 1_000; // ms after a refusal, doubling
+const LAST_RETRY = 60_000;
+
+/**
+ * One namespace of the page's connection: its state, its events, its commands, what is subscribed to.
+ * It is open while somebody holds it, and comes back by itself however long it was lost.
+ */
+export class Channel {
+  readonly namespace: string;
+  /** The client underneath, for what this class does not offer. It stays the same for ever. */
+  readonly socket: Socket;
+  readonly interests: Interests;
+  readonly getSnapshot: () => ConnectionState;
+  readonly subscribe: (listener: () => void) => () => void;
+
+  readonly #context: ChannelContext;
+  readonly #state = new Store<ConnectionState>(DISCONNECTED);
+  readonly #lease: Lease;
+  readonly #handlers = new Map<string, Map<Handler, Handler>>();
+  readonly #greeting = new Map<string, unknown>(); // what came between CONNECT and `connected`
+  #greeted = false;
+  readonly #waiting = new Set<(error: RealtimeError) => void>(); // for an ack
+  #ownToken: string | undefined; // of setToken: goes before the client's
+  #ready: string | undefined; // asked for before there was a network connection, for the CONNECT behind it
+  #tried: string | undefined; // the token of the last CONNECT
+  #turn = 0; // the answer to an older question for a token must not be sent
+  #refusals = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(namespace: string, context: ChannelContext) {
+    this.namespace = namespace;
+    this.#context = context;
+    this.getSnapshot = this.#state.getSnapshot;
+    this.subscribe = this.#state.subscribe;
+    // A little longer than what is subscribed to on it, so that a service hears that it was given up.
+    this.#lease = new Lease(context.linger + 50, () => this.#open(), () => this.#close());
+    this.socket = context.manager.socket(namespace, { auth: (answer: (data: object) => void) => this.#authenticate(answer) });
+    this.interests = new Interests(this, context.linger);
+    this.#listen();
+  }
+
+  get connected(): boolean {
+    return this.socket.connected;
+  }
+
+  /** Keeps the namespace connected until the returned function is called, and a moment longer. */
+  retain(): () => void {
+    const release = this.#lease.take();
+    if (this.#state.getSnapshot().status === ConnectionStatus.ERROR) this.#tryAgain(); // there may be a token now
+    return release;
+  }
+
+  /** Closes now, whoever holds it; the next to retain opens it again. */
+  close(): void {
+    this.#lease.stop();
+  }
+
+  /** Connects again after a refusal, or after close for those who still hold it. */
+  connect(): void {
+    if (!this.#lease.held || this.socket.active) return;
+    this.#refusals = 0;
+    if (!this.#lease.resume()) this.#open();
+  }
+
+  /** Uses this token here instead of the client's; null gives it back. Connected, it is replaced in place. */
+  setToken(token: string | null): void {
+    const next = token ?? undefined;
+    if (next === this.#ownToken) return;
+    this.#ownToken = next;
+    this.#ready = undefined;
+    if (next === undefined || next === this.#tried) return;
+    if (this.connected) void this.refresh(next).catch(() => this.#reconnect());
+    else if (this.#state.getSnapshot().status === ConnectionStatus.ERROR) this.connect();
+  }
+
+  /** Replaces the token under the open connection. */
+  async refresh(token: string): Promise<void> {
+    await this.ask('auth:refresh', { token });
+    this.#tried = token;
+    this.#context.accepted(token);
+  }
+
+  on<E extends string>(event: E, handler: (payload: EventOf<E>, ...more: any[]) => void): () => void {
+    return this.#add(event, handler, guard(handler));
+  }
+
+  once<E extends string>(event: E, handler: (payload: EventOf<E>, ...more: any[]) => void): () => void {
+    const guarded = guard(handler);
+    return this.#add(event, handler, (...args) => {
+      this.off(event, handler);
+      guarded(...args);
+    });
+  }
+
+  #add(event: string, handler: Handler, guarded: Handler): () => void {
+    const handlers = this.#handlers.get(event) ?? new Map<Handler, Handler>();
+    this.#handlers.set(event, handlers);
+    if (!handlers.has(handler)) {
+      handlers.set(handler, guarded);
+      this.socket.on(event, guarded);
+    }
+    return () => this.off(event, handler);
+  }
+
+  /** What the server said by an event while it opened this connection: its snapshots, for who listens late. */
+  greeting<E extends string>(event: E): EventOf<E> | undefined {
+    return this.#greeting.get(event) as EventOf<E> | undefined;
+  }
+
+  /** Takes one handler away, or all of an event that were added here. */
+  off(event: string, handler?: Handler): void {
+    const handlers = this.#handlers.get(event);
+    for (const [original, guarded] of handlers ?? []) {
+      if (handler !== undefined && handler !== original) continue;
+      handlers!.delete(original);
+      this.socket.off(event, guarded);
+    }
+  }
+
+  /**
+   * Emits and waits for the ack, whatever it says. While the connection is lost it waits for the next one,
+   * but never longer than the timeout.
+   */
+  emit<C extends string>(event: C, data?: RequestOf<C>, { timeout = this.#context.timeout }: EmitOptions = {}): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { status, error } = this.#state.getSnapshot();
+      if (status === ConnectionStatus.DISCONNECTED || status === ConnectionStatus.ERROR) {
+        return reject(new RealtimeError('NOT_CONNECTED', error?.message ?? `${this.namespace} is not connected`, error));
+      }
+      this.#waiting.add(reject);
+      this.socket
+        .timeout(timeout)
+        .emitWithAck(event, ...(data === undefined ? [] : [data]))
+        .then(resolve, (cause: Error) => {
+          const late = cause.message.includes('timed out');
+          reject(
+            late
+              ? new RealtimeError('TIMEOUT', `${event}: no answer within ${timeout} ms`)
+              : new RealtimeError('DISCONNECTED', `${event}: the connection was lost before the answer`),
+          );
+        })
+        .finally(() => this.#waiting.delete(reject));
+    });
+  }
+
+  /** Emits a command and returns its ack; a refusal is thrown. */
+  async ask<C extends string>(event: C, data?: RequestOf<C>, { timeout = this.#context.timeout }: EmitOptions = {}): Promise<AckOf<C>> {
+    const deadline = Date.now() + timeout;
+    const again = repeatable.includes(event);
+    const request = again ? ({ clientId: newClientId(), ...(data as object) } as RequestOf<C>) : data;
+    for (let wait = 100; ; wait *= 2) {
+      const left = Math.max(deadline - Date.now(), 1);
+      try {
+        const ack = await this.emit(event, request, { timeout: left });
+        const refusal = refusalOf(ack);
+        if (refusal) throw refusal;
+        return ack as AckOf<C>;
+      } catch (error) {
+        const e = asRealtimeError(error, 'DISCONNECTED');
+        const pause = e.retryAfter ? e.retryAfter * 1000 : wait;
+        if (!again || !passes(e) || Date.now() + pause >= deadline) throw e;
+        await new Promise((done) => setTimeout(done, pause));
+      }
+    }
+  }
+
+  #open(): void {
+    this.#patch({ status: ConnectionStatus.CONNECTING });
+    const turn = ++this.#turn;
+    this.#token('connect').then(
+      (token) => {
+        if (turn !== this.#turn) return;
+        this.#ready = token;
+        this.socket.connect();
+      },
+      (error: RealtimeError) => turn === this.#turn && this.#refused(error),
+    );
+  }
+
+  #close(): void {
+    this.#turn++;
+    clearTimeout(this.#retry);
+    this.#refusals = 0;
+    this.#down({ status: ConnectionStatus.DISCONNECTED, error: null });
+  }
+
+  #reconnect(): void {
+    this.#down({ status: ConnectionStatus.CONNECTING, error: null });
+    if (this.#lease.held) this.#open();
+  }
+
+  // What waits for a connection is not sent over one that somebody opens much later.
+  #down(state: Pick<ConnectionState, 'status' | 'error'>): void {
+    this.socket.disconnect();
+    this.socket.sendBuffer = [];
+    this.#patch({ ...state, attempt: 0, socketId: null });
+    this.interests.lost(false);
+    const error = new RealtimeError('NOT_CONNECTED', state.error?.message ?? `${this.namespace} was closed`, state.error);
+    for (const reject of [...this.#waiting]) reject(error);
+  }
+
+  #token(reason: 'connect' | 'refused'): Promise<string> {
+    return this.#ownToken === undefined ? this.#context.tokens.get(reason) : Promise.resolve(this.#ownToken);
+  }
+
+  // Runs for each CONNECT. An answer that comes when the connection is another one would be a second CONNECT.
+  #authenticate(answer: (data: object) => void): void {
+    const turn = ++this.#turn;
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready !== undefined) {
+      this.#tried = ready;
+      return answer({ token: ready });
+    }
+    const engine = this.#context.manager.engine;
+    this.#token('connect').then(
+      (token) => {
+        if (turn !== this.#turn || engine !== this.#context.manager.engine) return;
+        this.#tried = token;
+        answer({ token });
+      },
+      (error: RealtimeError) => turn === this.#turn && this.#refused(error),
+    );
+  }
+
+  #listen(): void {
+    const { socket } = this;
+    socket.onAny((event: string, payload: unknown) => {
+      if (!this.#greeted) this.#greeting.set(event, payload);
+    });
+    socket.on('connect', () => {
+      if (!socket.recovered) this.#greeting.clear();
+      this.#greeted = false;
+      this.#refusals = 0;
+      const { connects } = this.#state.getSnapshot();
+      const recovered = socket.recovered === true;
+      this.#patch({
+        status: ConnectionStatus.CONNECTED, error: null, attempt: 0, connects: connects + 1, recovered, missed: 0, socketId: socket.id ?? null,
+      });
+      if (this.#tried !== undefined) this.#context.accepted(this.#tried);
+      this.interests.restore(recovered);
+    });
+    socket.on('connected', (welcome: Partial<ConnectionEvent> | undefined) => {
+      this.#greeted = true;
+      const { missed, position, userId } = this.#state.getSnapshot();
+      this.#patch({ missed: welcome?.missed ?? missed, position: welcome?.to ?? position, userId: welcome?.userId ?? userId });
+    });
+    socket.on('error', (e: { code?: string; message?: string } | undefined) => {
+      this.#patch({ error: new RealtimeError(e?.code ?? 'REFUSED', e?.message ?? 'the server sent an error', e) });
+    });
+    socket.on('disconnect', (reason) => {
+      if (reason === 'io client disconnect') return; // whoever did it sets the state
+      this.interests.lost(socket.active);
+      if (socket.active) {
+        this.#patch({ status: ConnectionStatus.RECONNECTING, socketId: null });
+      } else {
+        const { error } = this.#state.getSnapshot();
+        this.#refused(error ?? new RealtimeError('CONNECTION_REFUSED', 'the server has closed the connection'));
+      }
+    });
+    socket.on('connect_error', (e: Error & { data?: { code?: string } }) => {
+      if (socket.active) {
+        this.#patch({ status: ConnectionStatus.RECONNECTING, error: new RealtimeError('CONNECTION_FAILED', e.message) });
+      } else {
+        this.#refused(new RealtimeError(e.data?.code ?? 'CONNECTION_REFUSED', e.message, e.data));
+      }
+    });
+    this.#context.manager.on('reconnect_attempt', (attempt) => {
+      if (socket.active) this.#patch({ status: ConnectionStatus.RECONNECTING, attempt });
+    });
+  }
+
+  // A refusal ends the attempt. It is tried again, ever more rarely, where something may have changed by
+  // itself: another tab was closed, or there is another token.
+  #refused(error: RealtimeError): void {
+    this.#turn++;
+    this.#down({ status: ConnectionStatus.ERROR, error });
+    clearTimeout(this.#retry);
+    if (!this.#lease.held || !mayChange(error)) return;
+    const wait = Math.min(FIRST_RETRY * 2 ** this.#refusals++, LAST_RETRY);
+    this.#retry = setTimeout(() => this.#tryAgain(), wait * (0.75 + Math.random() / 2));
+  }
+
+  #tryAgain(): void {
+    clearTimeout(this.#retry);
+    const { error } = this.#state.getSnapshot();
+    if (!error || !needsToken(error)) return this.#open();
+    const turn = ++this.#turn;
+    this.#token('refused').then(
+      (token) => {
+        if (turn !== this.#turn) return;
+        if (token === this.#tried) return this.#refused(error); // it would be refused again
+        this.#ready = token;
+        this.#patch({ status: ConnectionStatus.CONNECTING });
+        this.socket.connect();
+      },
+      (e: RealtimeError) => turn === this.#turn && this.#refused(e),
+    );
+  }
+
+  #patch(changes: Partial<ConnectionState>): void {
+    this.#state.patch(changes);
+  }
+}
+
+function needsToken({ code }: RealtimeError): boolean {
+  return code === 'AUTH_FAILED' || code === 'TOKEN_EXPIRED' || code === 'NO_TOKEN' || code === 'TOKEN_FAILED';
+}
+
+function mayChange(error: RealtimeError): boolean {
+  return needsToken(error) || error.code.endsWith('CONNECTION_LIMIT_EXCEEDED') || error.code === 'CONNECTION_ERROR';
+}
+
+// A handler that throws would keep the client from noting the event's offset, and the event would come
+// again after a reconnect.
+function guard(handler: Handler): Handler {
+  return (...args) => {
+    try {
+      handler(...args);
+    } catch (error) {
+      report(error);
+    }
+  };
+}

@@ -1,0 +1,52 @@
+import type { ErrorCode } from '../generated/index.js';
+
+/** Codes of this package's own, for what no server said. */
+export type ClientErrorCode =
+  | 'NOT_CONNECTED' // nobody holds the connection open, or it was refused
+  | 'DISCONNECTED' // lost before the answer came: perhaps done
+  | 'TIMEOUT' // no answer in time: perhaps done
+  | 'CONNECTION_FAILED' // the server cannot be reached now; tried again for ever
+  | 'CONNECTION_REFUSED' // the server said no, without a code
+  | 'NO_TOKEN' // there is no token: nothing was sent
+  | 'TOKEN_FAILED'; // getToken failed or did not answer
+
+/** Whatever goes wrong, with the code that the server gave or one of {@link ClientErrorCode}. */
+export class RealtimeError extends Error {
+  override readonly name = 'RealtimeError';
+  readonly code: ErrorCode | ClientErrorCode;
+  /** Seconds after which trying again makes sense, where the server said so. */
+  readonly retryAfter: number | undefined;
+  /** What the server sent, if it was that. */
+  readonly details: unknown;
+
+  constructor(code: ErrorCode | ClientErrorCode, message: string, details?: unknown) {
+    super(message);
+    this.code = code;
+    this.details = details;
+    const retryAfter = (details as { retryAfter?: unknown } | undefined)?.retryAfter;
+    this.retryAfter = typeof retryAfter === 'number' ? retryAfter : undefined;
+  }
+}
+
+/** Makes a RealtimeError of anything that was thrown. */
+export function asRealtimeError(error: unknown, code: ClientErrorCode): RealtimeError {
+  if (error instanceof RealtimeError) return error;
+  return new RealtimeError(code, error instanceof Error ? error.message : String(error), error);
+}
+
+/** The refusal that an ack is, if it is one: {success:false} or, for *:case, {status:"error"}. */
+export function refusalOf(ack: unknown): RealtimeError | undefined {
+  if (typeof ack !== 'object' || ack === null) return undefined;
+  const { success, status, error, code } = ack as Record<string, unknown>;
+  if (success !== false && status !== 'error') return undefined;
+  return new RealtimeError(
+    typeof code === 'string' ? code : 'REFUSED',
+    typeof error === 'string' ? error : 'the server refused it',
+    ack,
+  );
+}
+
+/** Whether the same request may succeed later without anybody changing anything. */
+export function passes(error: RealtimeError): boolean {
+  return ['DISCONNECTED', 'TIMEOUT', 'UNAVAILABLE', 'RATE_LIMIT_EXCEEDED', 'INTERNAL'].includes(error.code);
+}

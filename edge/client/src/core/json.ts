@@ -1,0 +1,16 @@
+/** JSON that does not depend on the order of keys: what tells whether two requests are the same. */
+export function stableJson(value: unknown): string {
+  return (
+    JSON.stringify(value, (_, v: unknown) => {
+      if (typeof v !== 'object' || v === null || Array.isArray(v)) return v;
+      return Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)));
+    }) ?? 'undefined'
+  );
+}
+
+/** A name of the client's own for a command, under which repeating it does nothing again. */
+export function newClientId(): string {
+  // Not crypto.randomUUID, which pages without TLS do not have.
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return `c-${Date.now().toString(36)}-${Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')}`;
+}

@@ -1,0 +1,71 @@
+import { asRealtimeError, RealtimeError } from './errors.js';
+
+/** Why a token is asked for: to connect, to replace one that expires soon, or after one was refused. */
+export type TokenReason = 'connect' | 'refresh' | 'refused';
+
+/** A token, or how to get one now. Null and undefined mean that there is none. */
+export type TokenSource =
+  | string
+  | null
+  | undefined
+  | ((reason: TokenReason) => string | null | undefined | Promise<string | null | undefined>);
+
+const PATIENCE = 20_000; // ms; a server waits 45 s for a CONNECT
+
+/** Where tokens come from. Calls at the same time share one answer, so four namespaces ask once. */
+export class Tokens {
+  #source: TokenSource;
+  #asked: Promise<string> | undefined;
+
+  constructor(source: TokenSource) {
+    this.#source = source;
+  }
+
+  set source(source: TokenSource) {
+    this.#source = source;
+    this.#asked = undefined;
+  }
+
+  /** The token now, or a RealtimeError NO_TOKEN or TOKEN_FAILED. */
+  get(reason: TokenReason): Promise<string> {
+    const asked = (this.#asked ??= this.#ask(reason).finally(() => {
+      if (this.#asked === asked) this.#asked = undefined;
+    }));
+    return asked;
+  }
+
+  async #ask(reason: TokenReason): Promise<string> {
+    const source = this.#source;
+    let token: string | null | undefined;
+    try {
+      token = typeof source === 'function' ? await inTime(source(reason)) : source;
+    } catch (error) {
+      throw asRealtimeError(error, 'TOKEN_FAILED');
+    }
+    if (!token) throw new RealtimeError('NO_TOKEN', 'there is no token: sign in first');
+    return token;
+  }
+}
+
+async function inTime<T>(promise: T | Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new RealtimeError('TOKEN_FAILED', `getToken did not answer in ${PATIENCE} ms`)), PATIENCE);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** When a token expires, in ms since 1970; undefined if it does not say or cannot be read. */
+export function expiryOf(token: string): number | undefined {
+  try {
+    const payload = token.split('.')[1]!.replaceAll('-', '+').replaceAll('_', '/');
+    const { exp } = JSON.parse(atob(payload)) as { exp?: unknown };
+    return typeof exp === 'number' ? exp * 1000 : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,38 @@
+'use client';
+import { createContext, type ReactNode, useContext, useEffect, useRef, useSyncExternalStore } from 'react';
+import type { Realtime } from '../core/client.js';
+import { pageRealtime } from '../core/page.js';
+import type { Readable } from '../core/store.js';
+
+const RealtimeContext = createContext<Realtime | null>(null);
+
+export interface RealtimeProviderProps {
+  client: Realtime;
+  children?: ReactNode;
+}
+
+/** Gives the hooks below it a client. Without one they use the page's own: its origin, its stored token. */
+export function RealtimeProvider({ client, children }: RealtimeProviderProps) {
+  return <RealtimeContext.Provider value={client}>{children}</RealtimeContext.Provider>;
+}
+
+/** The client that the hooks here use. */
+export function useRealtime(): Realtime {
+  return useContext(RealtimeContext) ?? pageRealtime();
+}
+
+/** A value's newest version for callbacks, so that no effect depends on whether it is inline. */
+export function useLatest<T>(value: T): { readonly current: T } {
+  const latest = useRef(value);
+  useEffect(() => {
+    latest.current = value;
+  });
+  return latest;
+}
+
+const nothing = () => () => {};
+
+/** A store's state; while it is off nothing is subscribed to, and the state is the initial one. */
+export function useLive<S>(store: Readable<S>, initial: () => S, on = true, view: () => S = store.getSnapshot): S {
+  return useSyncExternalStore(on ? store.subscribe : nothing, on ? view : initial, initial);
+}

@@ -1,0 +1,38 @@
+'use client';
+import { useMemo } from 'react';
+import { type NotificationItem, notificationStore } from '../stores/notifications.js';
+import type { RealtimeError } from '../core/errors.js';
+import type { UnreadCount } from '../generated/index.js';
+import { useLive, useRealtime } from './context.js';
+import { useConnection } from './useWebSocket.js';
+
+export interface UseNotificationsResult {
+  /** Newest first. Each says whether it was read. */
+  notifications: readonly NotificationItem[];
+  unreadCount: number;
+  isConnected: boolean;
+  isLoading: boolean;
+  hasMore: boolean;
+  error: RealtimeError | null;
+  /** Each shows its effect at once and takes it back when the server refuses; then it rejects. */
+  markAsRead: (notificationId: string) => Promise<UnreadCount>;
+  markAsUnread: (notificationId: string) => Promise<UnreadCount>;
+  markAllAsRead: () => Promise<UnreadCount>;
+  deleteNotification: (notificationId: string) => Promise<void>;
+  loadMore: () => Promise<void>;
+}
+
+/** The user's notifications, as on every other device. */
+export function useNotifications(): UseNotificationsResult {
+  const store = notificationStore(useRealtime());
+  const state = useLive(store, store.getInitialSnapshot);
+  const isConnected = useConnection(useRealtime().channel('/notifications')).status === 'connected';
+  const actions = useMemo(() => ({
+    markAsRead: (id: string) => store.markAsRead(id),
+    markAsUnread: (id: string) => store.markAsUnread(id),
+    markAllAsRead: () => store.markAllAsRead(),
+    deleteNotification: (id: string) => store.deleteNotification(id),
+    loadMore: () => store.loadMore(),
+  }), [store]);
+  return { ...state, isConnected, ...actions };
+}

@@ -1,0 +1,145 @@
+'use client';
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import type { Socket } from 'socket.io-client';
+import type { EmitOptions } from '../core/channel.js';
+import type { RealtimeError } from '../core/errors.js';
+import { type ConnectionState, ConnectionStatus, DISCONNECTED } from '../core/status.js';
+import { useLatest, useRealtime } from './context.js';
+
+export interface UseWebSocketOptions {
+  /** `/events`, for example. Default `/`, which carries every name. */
+  namespace?: string;
+  /** Connect when mounted; default true. */
+  autoConnect?: boolean;
+  /** A token for this namespace instead of the client's. Another one is put in its place without reconnecting. */
+  auth?: { token?: string };
+  onConnect?: () => void;
+  onDisconnect?: (reason: string) => void;
+  onError?: (error: RealtimeError) => void;
+  onReconnect?: (attempts: number) => void;
+  /** @deprecated The connection is shared and comes back by itself, without end. See `createRealtime`. */
+  reconnection?: boolean;
+  /** @deprecated as `reconnection` */
+  reconnectionAttempts?: number;
+  /** @deprecated as `reconnection` */
+  reconnectionDelay?: number;
+}
+
+type Handler = (...args: any[]) => void;
+
+export interface UseWebSocketResult {
+  /** The client underneath. The page shares it: do not connect or disconnect it yourself. */
+  socket: Socket;
+  status: ConnectionStatus;
+  isConnected: boolean;
+  isConnecting: boolean;
+  isReconnecting: boolean;
+  error: RealtimeError | null;
+  reconnectAttempt: number;
+  /** Whether the last connection went on where the one before was lost, with nothing missing. */
+  recovered: boolean;
+  /** How many events were sent again for that. */
+  missed: number;
+  connect: () => void;
+  /** Lets go of the namespace for this component; others keep it. */
+  disconnect: () => void;
+  /** Resolves with the ack, whatever it says; rejects where none can come or none came in time. */
+  emit: <T = any>(event: string, data?: unknown, options?: EmitOptions) => Promise<T>;
+  on: (event: string, handler: Handler) => void;
+  off: (event: string, handler?: Handler) => void;
+  once: (event: string, handler: Handler) => void;
+}
+
+/** One namespace of the page's connection. */
+export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketResult {
+  const channel = useRealtime().channel(options.namespace ?? '/');
+  const { autoConnect = true, auth } = options;
+  const token = auth?.token;
+  const [wanted, setWanted] = useState(autoConnect);
+  const callbacks = useLatest(options);
+  const told = useRef({ connects: 0, status: DISCONNECTED.status as ConnectionStatus, attempt: 0, error: null as RealtimeError | null });
+  const own = useRef(new Map<string, Set<Handler>>());
+
+  useEffect(() => {
+    if (token !== undefined) channel.setToken(token);
+  }, [channel, token]);
+
+  useEffect(() => (wanted ? channel.retain() : undefined), [channel, wanted]);
+
+  useEffect(() => {
+    if (!wanted) return;
+    const lost = (reason: string) => callbacks.current.onDisconnect?.(reason);
+    const look = () => {
+      const { connects, status, attempt, error } = channel.getSnapshot();
+      const before = told.current;
+      if (before.connects === connects && before.status === status && before.attempt === attempt && before.error === error) return;
+      told.current = { connects, status, attempt: status === ConnectionStatus.CONNECTED ? 0 : attempt, error };
+      if (status === ConnectionStatus.CONNECTED && connects !== before.connects) {
+        callbacks.current.onConnect?.();
+        if (before.connects > 0) callbacks.current.onReconnect?.(Math.max(before.attempt, 1));
+      }
+      if (error && error !== before.error) callbacks.current.onError?.(error);
+    };
+    const offs = [channel.subscribe(look), channel.on('disconnect', lost)];
+    look();
+    return () => offs.forEach((off) => off());
+  }, [channel, wanted, callbacks]);
+
+  // The namespace outlives this component, its listeners must not.
+  useEffect(() => {
+    const mine = own.current;
+    return () => {
+      for (const [event, handlers] of mine) for (const handler of handlers) channel.off(event, handler);
+      mine.clear();
+    };
+  }, [channel]);
+
+  const listen = useCallback((how: 'on' | 'once', event: string, handler: Handler) => {
+    channel[how](event, handler);
+    const handlers = own.current.get(event) ?? new Set();
+    own.current.set(event, handlers.add(handler));
+  }, [channel]);
+  const on = useCallback((event: string, handler: Handler) => listen('on', event, handler), [listen]);
+  const once = useCallback((event: string, handler: Handler) => listen('once', event, handler), [listen]);
+  const off = useCallback((event: string, handler?: Handler) => {
+    for (const one of handler ? [handler] : own.current.get(event) ?? []) channel.off(event, one);
+    if (handler) own.current.get(event)?.delete(handler);
+    else own.current.delete(event);
+  }, [channel]);
+  const emit = useCallback(
+    <T,>(event: string, data?: unknown, how?: EmitOptions) => channel.emit(event, data as never, how) as Promise<T>,
+    [channel],
+  );
+  const connect = useCallback(() => {
+    setWanted(true);
+    channel.connect();
+  }, [channel]);
+  const disconnect = useCallback(() => setWanted(false), []);
+
+  const state = useConnection(channel, wanted);
+  return {
+    socket: channel.socket, status: state.status, error: state.error, reconnectAttempt: state.attempt, recovered: state.recovered, missed: state.missed,
+    isConnected: state.status === ConnectionStatus.CONNECTED,
+    isConnecting: state.status === ConnectionStatus.CONNECTING,
+    isReconnecting: state.status === ConnectionStatus.RECONNECTING,
+    connect, disconnect, emit, on, off, once,
+  };
+}
+
+const closed = () => DISCONNECTED;
+
+/** A namespace's state, as somebody sees it who may not want it. */
+export function useConnection(channel: { subscribe: (l: () => void) => () => void; getSnapshot: () => ConnectionState }, wanted = true): ConnectionState {
+  return useSyncExternalStore(channel.subscribe, wanted ? channel.getSnapshot : closed, closed);
+}
+
+/** Listens to one event of a socket while mounted. The handler may be inline. */
+export function useWebSocketEvent<T = any>(socket: Pick<Socket, 'on' | 'off'> | null | undefined, event: string, handler: (payload: T, ...more: any[]) => void): void {
+  const latest = useLatest(handler);
+  useEffect(() => {
+    if (!socket) return;
+    const listener = (...args: any[]) => (latest.current as Handler)(...args);
+    socket.on(event, listener);
+    return () => void socket.off(event, listener);
+  }, [socket, event, latest]);
+}

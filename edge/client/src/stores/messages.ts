@@ -1,0 +1,304 @@
+import type { Realtime } from '../core/client.js';
+import { asRealtimeError, RealtimeError } from '../core/errors.js';
+import { newClientId } from '../core/json.js';
+import type { Conversation, Message, MessageEvent, Receipt } from '../generated/index.js';
+import { LiveStore, shared } from './shared.js';
+import { conversationInterest } from './typing.js';
+
+/** How far a message of the user's own has come. */
+export type MessageStatus = 'sending' | 'sent' | 'delivered' | 'read' | 'failed';
+
+export interface ChatMessage extends Message {
+  /** Of a message by somebody else it is `sent`. */
+  status: MessageStatus;
+  /** Why it failed, where it did. */
+  error?: RealtimeError;
+}
+
+/** How far a member has come: everything up to these ids. */
+export interface Watermarks {
+  readonly read?: string;
+  readonly delivered?: string;
+}
+
+export interface MessagesState {
+  /** Oldest first; those that are being sent at the end. */
+  readonly messages: readonly ChatMessage[];
+  readonly receipts: ReadonlyMap<string, Watermarks>;
+  readonly conversation: Conversation | null;
+  /** Messages of others that the user has not read. */
+  readonly unreadCount: number;
+  readonly isLoading: boolean;
+  /** Whether there are older ones. */
+  readonly hasMore: boolean;
+  readonly error: RealtimeError | null;
+}
+
+interface State extends Omit<MessagesState, 'messages'> {
+  readonly stored: readonly Message[]; // by id, which is by time
+  readonly sending: readonly ChatMessage[];
+  readonly me: string | null;
+}
+
+const EMPTY: State = {
+  stored: [], sending: [], me: null, receipts: new Map(), conversation: null, unreadCount: 0, isLoading: true, hasMore: false, error: null,
+};
+const PAGE = 50;
+const SEND_TIMEOUT = 30_000; // ms; sent again with the same clientId until then
+const DELIVERED_PAUSE = 300; // ms, so that a burst is one receipt
+
+/** The messages of one conversation. */
+export class MessageStore extends LiveStore<State> {
+  readonly #id: string;
+  #delivered = ''; // up to which the server knows
+  #deliveredTimer: ReturnType<typeof setTimeout> | undefined;
+  #view: { of: State; shown: MessagesState } | undefined;
+
+  constructor(client: Realtime, conversationId: string) {
+    super(client.channel('/messaging'), client.linger, EMPTY);
+    this.#id = conversationId;
+  }
+
+  /** The state as the page shows it; the same object for the same state. */
+  readonly getView = (): MessagesState => this.#viewOf(this.getSnapshot());
+  readonly getInitialView = (): MessagesState => this.#viewOf(this.getInitialSnapshot());
+
+  protected override start(keep: (end: () => void) => void): void {
+    const { channel } = this;
+    const own = <E extends { conversationId: string }>(apply: (event: E) => void) => (event: E) => {
+      if (event.conversationId === this.#id) apply(event);
+    };
+    keep(channel.interests.acquire(conversationInterest(this.#id)).release);
+    keep(channel.on('message:new', own((m) => this.#came(m))));
+    keep(channel.on('message:edited', own((e) => {
+      this.apply(changed(e.messageId, e.version, { content: e.content, isEdited: true, editedAt: e.editedAt }));
+    })));
+    keep(channel.on('message:deleted', own((e) => this.apply(changed(e.messageId, e.version, gone(e.deletedAt))))));
+    keep(channel.on('conversation:updated', own(({ title, memberIds, revision }) => this.apply((s) => {
+      if (!s.conversation || s.conversation.revision >= revision) return s;
+      return { ...s, conversation: { ...s.conversation, memberIds, revision, ...(title !== undefined && { title }) } };
+    }))));
+    keep(channel.on('message:read', own((e) => this.apply(reached(e.userId, { read: e.messageId })))));
+    keep(channel.on('message:delivered', own((e) => this.apply(reached(e.userId, { delivered: e.messageId })))));
+    keep(() => clearTimeout(this.#deliveredTimer));
+  }
+
+  protected override connected(fresh: boolean): void {
+    this.apply((s) => ({ ...s, me: this.channel.getSnapshot().userId ?? s.me }));
+    if (!fresh) return;
+    this.#delivered = '';
+    void this.#load().catch(() => {});
+  }
+
+  /** Loads the next older page. */
+  async loadMore(): Promise<void> {
+    const { isLoading, hasMore, stored } = this.base;
+    if (isLoading || !hasMore || stored.length === 0) return;
+    await this.#page(stored[0]!.id);
+  }
+
+  /** Shows the message at once and sends it, again with the same name if the connection is lost meanwhile. */
+  async send(content: string, attachments: readonly string[] = []): Promise<Message> {
+    const clientId = newClientId();
+    const createdAt = new Date().toISOString();
+    const message: ChatMessage = {
+      id: clientId, clientId, conversationId: this.#id, content, senderId: this.#me() ?? '', attachments: [...attachments],
+      createdAt, timestamp: createdAt, version: 1, isEdited: false, isDeleted: false, status: 'sending',
+    };
+    this.apply((s) => ({ ...s, sending: [...s.sending, message] }));
+    return this.#send(message);
+  }
+
+  /** Sends a failed message again. It carries the name that it had, so it cannot arrive twice. */
+  async retry(clientId: string): Promise<Message> {
+    const message = this.base.sending.find((m) => m.clientId === clientId && m.status === 'failed');
+    if (!message) throw new RealtimeError('NOT_FOUND', `no failed message ${clientId}`);
+    return this.#send(message);
+  }
+
+  /** Takes a failed message away. */
+  discard(clientId: string): void {
+    this.apply((s) => ({ ...s, sending: s.sending.filter((m) => m.clientId !== clientId || m.status !== 'failed') }));
+  }
+
+  async edit(messageId: string, content: string): Promise<Message> {
+    const before = this.#stored(messageId);
+    const { message } = await this.attempt(
+      changed(messageId, before.version + 1, { content, isEdited: true }),
+      () => this.channel.ask('message:edit', { conversationId: this.#id, messageId, content }),
+      (s, ack) => put(s, [ack.message]),
+    );
+    return message;
+  }
+
+  async remove(messageId: string): Promise<Message> {
+    const before = this.#stored(messageId);
+    const { message } = await this.attempt(
+      changed(messageId, before.version + 1, gone(new Date().toISOString())),
+      () => this.channel.ask('message:delete', { conversationId: this.#id, messageId }),
+      (s, ack) => put(s, [ack.message]),
+    );
+    return message;
+  }
+
+  /** Says that the user has read everything up to a message, by default the newest. */
+  async markAsRead(messageId = this.base.stored.at(-1)?.id): Promise<void> {
+    const me = this.#me();
+    if (messageId === undefined || me === null) return;
+    if ((this.getSnapshot().receipts.get(me)?.read ?? '') >= messageId) return;
+    const newest = this.base.stored.at(-1)?.id === messageId;
+    await this.attempt(
+      (s) => ({ ...reached(me, { read: messageId })(s), unreadCount: newest ? 0 : s.unreadCount }),
+      () => this.channel.ask('message:read', { conversationId: this.#id, messageId }),
+      (s, { unreadCount }) => ({ ...s, unreadCount }),
+    );
+  }
+
+  #me(): string | null {
+    return this.channel.getSnapshot().userId;
+  }
+
+  #stored(id: string): Message {
+    const message = this.getSnapshot().stored.find((m) => m.id === id);
+    if (!message) throw new RealtimeError('NOT_FOUND', `no message ${id} is loaded`);
+    return message;
+  }
+
+  async #send(message: ChatMessage): Promise<Message> {
+    const clientId = message.clientId!;
+    const { error: _, ...rest } = message;
+    const status = (next: Partial<ChatMessage>) => this.apply((s) => ({
+      ...s, sending: s.sending.map((m) => (m.clientId === clientId ? { ...rest, ...next } as ChatMessage : m)),
+    }));
+    status({ status: 'sending' });
+    try {
+      const ack = await this.channel.ask(
+        'message:send',
+        { conversationId: this.#id, content: message.content, clientId, ...(message.attachments?.length && { attachments: message.attachments }) },
+        { timeout: SEND_TIMEOUT },
+      );
+      if (this.running) this.#came(ack.message);
+      return asMessage(ack.message);
+    } catch (error) {
+      const e = asRealtimeError(error, 'DISCONNECTED');
+      status({ status: 'failed', error: e });
+      throw e;
+    }
+  }
+
+  #came(event: MessageEvent): void {
+    const mine = event.senderId === this.#me();
+    this.apply((s) => {
+      const known = s.stored.some(({ id }) => id === event.id);
+      const sending = mine && event.clientId !== undefined ? s.sending.filter((m) => m.clientId !== event.clientId) : s.sending;
+      const next = known ? s : put(s, [asMessage(event)]);
+      return { ...next, sending, unreadCount: s.unreadCount + (known || mine ? 0 : 1) };
+    });
+    this.#deliver();
+  }
+
+  // Tells that everything loaded has arrived. An author hears of it only after having said so itself, so
+  // the user's own messages count too.
+  #deliver(): void {
+    clearTimeout(this.#deliveredTimer);
+    this.#deliveredTimer = setTimeout(() => {
+      const newest = this.base.stored.at(-1)?.id;
+      if (newest === undefined || newest <= this.#delivered || !this.channel.connected) return;
+      this.#delivered = newest;
+      this.channel.ask('message:delivered', { conversationId: this.#id, messageId: newest }).catch(() => (this.#delivered = ''));
+    }, DELIVERED_PAUSE);
+  }
+
+  async #load(): Promise<void> {
+    const asked = this.channel.ask('conversation:members', { conversationId: this.#id });
+    asked.catch(() => {}); // looked at below
+    await this.#page(undefined);
+    const { conversation, receipts } = await asked;
+    const me = this.#me();
+    this.apply((s) => {
+      let next: State = { ...s, conversation, unreadCount: conversation.unreadCount, me };
+      for (const { userId, readMessageId, deliveredMessageId } of receipts as Receipt[]) {
+        next = reached(userId, { ...(readMessageId && { read: readMessageId }), ...(deliveredMessageId && { delivered: deliveredMessageId }) })(next);
+      }
+      return next;
+    });
+  }
+
+  async #page(before: string | undefined): Promise<void> {
+    this.apply((s) => ({ ...s, isLoading: true, error: null }));
+    try {
+      const request = { conversationId: this.#id, limit: PAGE, ...(before !== undefined && { before }) };
+      const { messages, hasMore } = await this.channel.ask('message:history', request);
+      this.apply((s) => {
+        // A newest page that does not reach what is here leaves a hole: what is older is loaded again on demand.
+        const hole = before === undefined && hasMore && s.stored.length > 0 && s.stored.at(-1)!.id < messages[0]!.id;
+        const known = before === undefined && !hole && s.stored.length > 0 && s.stored[0]!.id < (messages[0]?.id ?? '');
+        const next = put(hole ? { ...s, stored: s.stored.filter(({ id }) => id > messages[0]!.id) } : s, messages);
+        return { ...next, isLoading: false, hasMore: known ? s.hasMore : hasMore };
+      });
+      this.#deliver();
+    } catch (error) {
+      this.apply((s) => ({ ...s, isLoading: false, error: asRealtimeError(error, 'DISCONNECTED') }));
+      throw error;
+    }
+  }
+
+  #viewOf(state: State): MessagesState {
+    if (this.#view?.of === state) return this.#view.shown;
+    const { stored, sending, me, ...rest } = state;
+    let delivered = '';
+    let read = '';
+    for (const [user, marks] of state.receipts) {
+      if (user === me) continue;
+      if ((marks.read ?? '') > read) read = marks.read!;
+      if ((marks.delivered ?? '') > delivered) delivered = marks.delivered!;
+    }
+    const how = (m: Message): MessageStatus => (m.senderId !== me ? 'sent' : m.id <= read ? 'read' : m.id <= delivered ? 'delivered' : 'sent');
+    const shown = { ...rest, messages: [...stored.map((m) => ({ ...m, status: how(m) })), ...sending] };
+    this.#view = { of: state, shown };
+    return shown;
+  }
+}
+
+/** The messages of one of the client's conversations. */
+export function messageStore(client: Realtime, conversationId: string): MessageStore {
+  return shared(client, `messages ${conversationId}`, () => new MessageStore(client, conversationId));
+}
+
+type Change = (state: State) => State;
+
+const asMessage = (event: MessageEvent): Message => ({ ...event, version: 1, isEdited: false, isDeleted: false });
+
+const gone = (deletedAt: string): Partial<Message> => ({ content: '', attachments: [], isDeleted: true, deletedAt });
+
+// changed applies a version to a message that has an older one.
+function changed(id: string, version: number, to: Partial<Message>): Change {
+  return (s) => {
+    const at = s.stored.findIndex((m) => m.id === id);
+    if (at < 0 || s.stored[at]!.version >= version) return s;
+    return { ...s, stored: s.stored.map((m, i) => (i === at ? { ...m, ...to, version } : m)) };
+  };
+}
+
+// put adds messages at their places; of one that is there the newer version stays.
+function put(s: State, messages: readonly Message[]): State {
+  const byId = new Map(s.stored.map((m) => [m.id, m]));
+  for (const m of messages) if ((byId.get(m.id)?.version ?? 0) < m.version) byId.set(m.id, m);
+  return { ...s, stored: [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)) };
+}
+
+// reached lifts a member's watermarks, which only rise. Who has read a message has it.
+function reached(userId: string, to: Watermarks): Change {
+  return (s) => {
+    const have = s.receipts.get(userId) ?? {};
+    const read = max(have.read, to.read);
+    const delivered = max(max(have.delivered, to.delivered), read);
+    if (read === have.read && delivered === have.delivered) return s;
+    const marks: Watermarks = { ...(read !== undefined && { read }), ...(delivered !== undefined && { delivered }) };
+    return { ...s, receipts: new Map(s.receipts).set(userId, marks) };
+  };
+}
+
+function max(a: string | undefined, b: string | undefined): string | undefined {
+  return (a ?? '') > (b ?? '') ? a : b;
+}

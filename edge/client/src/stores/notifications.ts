@@ -1,0 +1,145 @@
+import type { Realtime } from '../core/client.js';
+import { asRealtimeError, type RealtimeError } from '../core/errors.js';
+import type { NotificationEvent, UnreadCount } from '../generated/index.js';
+import { LiveStore, prepend, shared } from './shared.js';
+
+/** A notification, and whether it was read. */
+export interface NotificationItem extends NotificationEvent {
+  read: boolean;
+  readAt?: string;
+}
+
+export interface NotificationsState {
+  /** Newest first: what is kept, as far as it is loaded, and what has come since. */
+  readonly notifications: readonly NotificationItem[];
+  /** Of all of the user's notifications, loaded or not. */
+  readonly unreadCount: number;
+  readonly isLoading: boolean;
+  readonly hasMore: boolean;
+  readonly error: RealtimeError | null;
+}
+
+const EMPTY: NotificationsState = { notifications: [], unreadCount: 0, isLoading: false, hasMore: false, error: null };
+const PAGE = 20;
+const MAX = 500;
+
+/** The user's notifications, the same on every device. */
+export class NotificationStore extends LiveStore<NotificationsState> {
+  #cursor: string | undefined;
+  readonly #live = new Set<string>(); // what has come since the newest page was asked for
+
+  protected override start(keep: (end: () => void) => void): void {
+    const { channel } = this;
+    keep(channel.on('notification:new', (n) => {
+      this.#live.add(n.id);
+      this.apply((s) => ({ ...s, notifications: prepend(s.notifications, { ...n, read: false }, MAX) }));
+    }));
+    keep(channel.on('notification:read', ({ notificationId, readAt }) => this.apply(marked(notificationId, true, readAt))));
+    keep(channel.on('notification:unread', ({ notificationId }) => this.apply(marked(notificationId, false))));
+    keep(channel.on('notification:all-read', () => this.apply(allRead)));
+    keep(channel.on('notification:deleted', ({ notificationId }) => this.apply(without(notificationId))));
+    keep(channel.on('notification:count', ({ count }) => this.apply(counted(count))));
+  }
+
+  protected override connected(fresh: boolean): void {
+    if (fresh) void this.#load(undefined).catch(() => {});
+  }
+
+  /** Loads the next older page. */
+  async loadMore(): Promise<void> {
+    if (this.base.hasMore && !this.base.isLoading) await this.#load(this.#cursor);
+  }
+
+  async markAsRead(notificationId: string): Promise<UnreadCount> {
+    return this.attempt(
+      counting(notificationId, true, marked(notificationId, true)),
+      () => this.channel.ask('notification:mark-read', { notificationId }),
+      (s, { unreadCount }) => counted(unreadCount)(s),
+    );
+  }
+
+  async markAsUnread(notificationId: string): Promise<UnreadCount> {
+    return this.attempt(
+      counting(notificationId, false, marked(notificationId, false)),
+      () => this.channel.ask('notification:mark-unread', { notificationId }),
+      (s, { unreadCount }) => counted(unreadCount)(s),
+    );
+  }
+
+  async markAllAsRead(): Promise<UnreadCount> {
+    return this.attempt(
+      (s) => counted(0)(allRead(s)),
+      () => this.channel.ask('notification:mark-all-read', {}),
+      (s, { unreadCount }) => counted(unreadCount)(s),
+    );
+  }
+
+  async deleteNotification(notificationId: string): Promise<void> {
+    const known = this.getSnapshot().notifications.find(({ id }) => id === notificationId);
+    await this.attempt(
+      counting(notificationId, true, without(notificationId)),
+      () => this.channel.ask('notification:delete', { notificationId, ...(known && { wasUnread: !known.read }) }),
+    );
+  }
+
+  async #load(cursor: string | undefined): Promise<void> {
+    if (cursor === undefined) this.#live.clear();
+    this.apply((s) => ({ ...s, isLoading: true, error: null }));
+    try {
+      const page = await this.channel.ask('notification:list', { limit: PAGE, ...(cursor !== undefined && { cursor }) });
+      this.#cursor = page.nextCursor;
+      this.apply((s) => ({
+        ...s,
+        notifications: merged(cursor === undefined ? s.notifications.filter(({ id }) => this.#live.has(id)) : s.notifications, page.notifications),
+        unreadCount: cursor === undefined ? page.unreadCount : s.unreadCount,
+        hasMore: page.nextCursor !== undefined,
+        isLoading: false,
+      }));
+    } catch (error) {
+      this.apply((s) => ({ ...s, isLoading: false, error: asRealtimeError(error, 'DISCONNECTED') }));
+      throw error;
+    }
+  }
+}
+
+/** The client's notifications. */
+export function notificationStore(client: Realtime): NotificationStore {
+  return shared(client, 'notifications', () => new NotificationStore(client.channel('/notifications'), client.linger, EMPTY));
+}
+
+type Change = (state: NotificationsState) => NotificationsState;
+
+function marked(id: string, read: boolean, readAt?: string): Change {
+  return (s) => {
+    const item = s.notifications.find((n) => n.id === id);
+    if (!item || item.read === read) return s;
+    const { readAt: _, ...rest } = item;
+    const next: NotificationItem = { ...(rest as NotificationItem), read, ...(read && readAt !== undefined && { readAt }) };
+    return { ...s, notifications: s.notifications.map((n) => (n === item ? next : n)) };
+  };
+}
+
+const allRead: Change = (s) =>
+  s.notifications.every((n) => n.read) ? s : { ...s, notifications: s.notifications.map((n) => (n.read ? n : { ...n, read: true })) };
+
+function without(id: string): Change {
+  return (s) => (s.notifications.some((n) => n.id === id) ? { ...s, notifications: s.notifications.filter((n) => n.id !== id) } : s);
+}
+
+function counted(unreadCount: number): Change {
+  return (s) => (s.unreadCount === unreadCount ? s : { ...s, unreadCount });
+}
+
+// counting also moves the count, where the change makes an unread notification read, or the reverse.
+function counting(id: string, read: boolean, change: Change): Change {
+  return (s) => {
+    const item = s.notifications.find((n) => n.id === id);
+    const next = change(s);
+    return !item || item.read === read ? next : counted(Math.max(s.unreadCount + (read ? -1 : 1), 0))(next);
+  };
+}
+
+function merged(newer: readonly NotificationItem[], older: readonly NotificationItem[]): readonly NotificationItem[] {
+  const known = new Set(newer.map(({ id }) => id));
+  return [...newer, ...older.filter(({ id }) => !known.has(id))];
+}

@@ -1,0 +1,147 @@
+import type { Realtime } from '../core/client.js';
+import type { PresenceAck, PresenceEntry, PresenceUpdateEvent } from '../generated/index.js';
+import { PresenceStatus } from '../generated/index.js';
+import { LiveStore, shared } from './shared.js';
+
+/** One user's presence, over all of the user's devices. */
+export interface UserPresence {
+  userId: string;
+  status: PresenceStatus;
+  lastSeen: string;
+  activeConnections: number;
+  currentActivity?: string;
+  customStatus?: string;
+  timestamp?: string;
+}
+
+export interface PresenceState {
+  /** Whoever is known: those watched, and those that share a case or conversation with the user. */
+  readonly users: ReadonlyMap<string, UserPresence>;
+  readonly myStatus: PresenceStatus;
+  readonly myActivity: string | null;
+  readonly myCustomStatus: string | null;
+}
+
+const EMPTY: PresenceState = { users: new Map(), myStatus: PresenceStatus.ONLINE, myActivity: null, myCustomStatus: null };
+const ACTIVITY_ENDS = 300_000; // ms after which what one is doing is taken back
+
+/** Who is here, and how the user is. */
+export class PresenceStore extends LiveStore<PresenceState> {
+  readonly #watched = new Map<string, { places: number; known: boolean }>(); // known: also without watching
+  #activityEnds: ReturnType<typeof setTimeout> | undefined;
+
+  protected override start(keep: (end: () => void) => void): void {
+    keep(this.channel.on('presence:update', (update) => this.apply((s) => this.#with(s, [update]))));
+    keep(this.channel.on('presence:bulk-update', ({ users }) => this.apply((s) => this.#with(s, users))));
+    keep(() => clearTimeout(this.#activityEnds));
+  }
+
+  protected override connected(fresh: boolean, late: boolean): void {
+    if (late) return this.#catchUp();
+    if (!fresh) return;
+    // What the server has forgotten is refilled from the heartbeat, and what it knows comes as a snapshot.
+    this.apply((s) => ({ ...s, users: new Map([...s.users].filter(([id]) => this.#watched.has(id))) }));
+  }
+
+  /** Is told about users until the returned function is called. */
+  watch(userIds: Iterable<string>): () => void {
+    const ids = [...new Set(userIds)].filter((id) => id !== '');
+    const shares = ids.map((id) => this.#watch(id));
+    return () => {
+      for (const end of shares) end();
+    };
+  }
+
+  /** Sends what one is and does, so that a server that has lost it knows it again. */
+  async heartbeat(): Promise<void> {
+    const { myStatus, myActivity, myCustomStatus } = this.getSnapshot();
+    await this.channel.ask('presence:heartbeat', {
+      status: myStatus, ...(myActivity !== null && { activity: myActivity }), ...(myCustomStatus !== null && { customStatus: myCustomStatus }),
+    });
+  }
+
+  setStatus(status: PresenceStatus): Promise<void> {
+    return this.#say({ myStatus: status }, () => this.channel.ask('presence:set-status', { status }));
+  }
+
+  /** Says what one is doing; null, and five minutes, take it back. */
+  setActivity(activity: string | null): Promise<void> {
+    clearTimeout(this.#activityEnds);
+    if (!activity) return this.#say({ myActivity: null }, () => this.channel.ask('presence:clear-activity', {}));
+    this.#activityEnds = setTimeout(() => void this.setActivity(null).catch(() => {}), ACTIVITY_ENDS);
+    return this.#say({ myActivity: activity }, () => this.channel.ask('presence:set-activity', { activity }));
+  }
+
+  setCustomStatus(customStatus: string | null): Promise<void> {
+    if (!customStatus) return this.#say({ myCustomStatus: null }, () => this.channel.ask('presence:clear-custom-status', {}));
+    return this.#say({ myCustomStatus: customStatus }, () => this.channel.ask('presence:set-custom-status', { customStatus }));
+  }
+
+  // Who is around was said when the connection opened, and may have changed since: watching them for a
+  // moment gives a snapshot, and they stay seen.
+  #catchUp(): void {
+    const userIds = (this.channel.greeting('presence:bulk-update')?.users ?? []).map(({ userId }) => userId);
+    const others = userIds.filter((id) => id !== this.channel.getSnapshot().userId && !this.#watched.has(id));
+    if (others.length === 0) return;
+    const request = { userIds: others };
+    this.channel
+      .ask('presence:subscribe', request)
+      .then(() => this.channel.ask('presence:unsubscribe', request))
+      .catch(() => {}); // they are unknown until they change
+  }
+
+  async #say(change: Partial<PresenceState>, ask: () => Promise<PresenceAck>): Promise<void> {
+    await this.attempt(
+      (s) => ({ ...s, ...change }),
+      ask,
+      (s, { presence }) => ({ ...this.#with(s, [presence]), ...mine(presence) }),
+    );
+  }
+
+  #watch(id: string): () => void {
+    const share = this.channel.interests.acquire({
+      subscribe: 'presence:subscribe', unsubscribe: 'presence:unsubscribe', data: { userIds: [id] }, list: 'userIds',
+    });
+    const watched = this.#watched.get(id) ?? { places: 0, known: this.base.users.has(id) };
+    watched.places++;
+    this.#watched.set(id, watched);
+    return () => {
+      share.release();
+      if (--watched.places > 0) return;
+      this.#watched.delete(id);
+      if (watched.known) return;
+      // Nobody says any more how this user is.
+      this.apply((s) => {
+        const users = new Map(s.users);
+        users.delete(id);
+        return { ...s, users };
+      });
+    };
+  }
+
+  #with(s: PresenceState, entries: readonly (PresenceEntry | PresenceUpdateEvent)[]): PresenceState {
+    const users = new Map(s.users);
+    const me = this.channel.getSnapshot().userId;
+    let own: Partial<PresenceState> = {};
+    for (const entry of entries) {
+      const { status } = entry;
+      users.set(entry.userId, { ...entry, activeConnections: entry.activeConnections ?? (status === 'offline' ? 0 : 1) });
+      if (entry.userId === me) own = mine(entry);
+    }
+    return { ...s, users, ...own };
+  }
+}
+
+// mine is how another of the user's devices, or the server, says that the user is. Who is here is not offline.
+function mine({ status, currentActivity, customStatus }: PresenceEntry | PresenceUpdateEvent): Partial<PresenceState> {
+  return {
+    ...(status !== 'offline' && { myStatus: status }),
+    myActivity: currentActivity ?? null,
+    myCustomStatus: customStatus ?? null,
+  };
+}
+
+/** The client's presence in one namespace: `/events` or `/messaging`. */
+export function presenceStore(client: Realtime, namespace = '/events'): PresenceStore {
+  return shared(client, `presence ${namespace}`, () => new PresenceStore(client.channel(namespace), client.linger, EMPTY));
+}

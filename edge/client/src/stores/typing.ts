@@ -1,0 +1,95 @@
+import type { Realtime } from '../core/client.js';
+import { LiveStore, shared } from './shared.js';
+
+export interface TypingState {
+  /** Who types, without the user. */
+  readonly typingUsers: readonly string[];
+  /** Whether the user does. */
+  readonly isTyping: boolean;
+}
+
+const EMPTY: TypingState = { typingUsers: [], isTyping: false };
+const STOP_AFTER = 3_000; // ms after the last start of the user's own
+const SAY_AGAIN = 2_500; // ms between two starts that are sent, however many keys are pressed
+const FORGET_AFTER = 6_000; // ms after another's start; the server says the stop after 5 s, unless it gets lost
+
+/** Who types in a conversation. */
+export class TypingStore extends LiveStore<TypingState> {
+  readonly #conversationId: string;
+  readonly #forget = new Map<string, ReturnType<typeof setTimeout>>();
+  #stopTimer: ReturnType<typeof setTimeout> | undefined;
+  #said = 0;
+
+  constructor(client: Realtime, conversationId: string) {
+    super(client.channel('/messaging'), client.linger, EMPTY);
+    this.#conversationId = conversationId;
+  }
+
+  protected override start(keep: (end: () => void) => void): void {
+    const { channel } = this;
+    // Whoever is in the conversation is in its room from CONNECT on. Joining is for those who left it, and
+    // there is no leaving: other parts of the page may listen to the same room.
+    keep(channel.interests.acquire(conversationInterest(this.#conversationId)).release);
+    keep(channel.on('typing:start', (e) => e.conversationId === this.#conversationId && this.#typing(e.userId)));
+    keep(channel.on('typing:stop', (e) => e.conversationId === this.#conversationId && this.#stopped(e.userId)));
+    keep(channel.on('message:new', (e) => e.conversationId === this.#conversationId && this.#stopped(e.senderId)));
+    keep(() => {
+      if (this.base.isTyping) this.#say('typing:stop');
+      clearTimeout(this.#stopTimer);
+      for (const timer of this.#forget.values()) clearTimeout(timer);
+      this.#forget.clear();
+      this.#said = 0;
+    });
+  }
+
+  protected override connected(fresh: boolean): void {
+    if (fresh) this.#said = 0;
+  }
+
+  /** To be called with every key: the server hears of it now and then. */
+  startTyping(): void {
+    if (!this.running) return;
+    this.apply((s) => (s.isTyping ? s : { ...s, isTyping: true }));
+    clearTimeout(this.#stopTimer);
+    this.#stopTimer = setTimeout(() => this.stopTyping(), STOP_AFTER);
+    if (Date.now() - this.#said < SAY_AGAIN) return;
+    this.#said = Date.now();
+    this.#say('typing:start');
+  }
+
+  stopTyping(): void {
+    clearTimeout(this.#stopTimer);
+    if (!this.base.isTyping) return;
+    this.#said = 0;
+    this.apply((s) => ({ ...s, isTyping: false }));
+    this.#say('typing:stop');
+  }
+
+  // Typing passes: what cannot be said now is not said later.
+  #say(event: 'typing:start' | 'typing:stop'): void {
+    if (this.channel.connected) this.channel.ask(event, { conversationId: this.#conversationId }).catch(() => {});
+  }
+
+  #typing(userId: string): void {
+    if (userId === this.channel.getSnapshot().userId) return;
+    clearTimeout(this.#forget.get(userId));
+    this.#forget.set(userId, setTimeout(() => this.#stopped(userId), FORGET_AFTER));
+    this.apply((s) => (s.typingUsers.includes(userId) ? s : { ...s, typingUsers: [...s.typingUsers, userId] }));
+  }
+
+  #stopped(userId: string): void {
+    clearTimeout(this.#forget.get(userId));
+    this.#forget.delete(userId);
+    this.apply((s) => (s.typingUsers.includes(userId) ? { ...s, typingUsers: s.typingUsers.filter((id) => id !== userId) } : s));
+  }
+}
+
+/** Being in a conversation's room. */
+export function conversationInterest(conversationId: string) {
+  return { subscribe: 'conversation:join', data: { conversationId } };
+}
+
+/** Who types in one of the client's conversations. */
+export function typingStore(client: Realtime, conversationId: string): TypingStore {
+  return shared(client, `typing ${conversationId}`, () => new TypingStore(client, conversationId));
+}
