@@ -21,6 +21,7 @@ export default defineConfig({
     ],
   },
   test: {
+    server: { deps: { external: [/\/e2e\/lib\//] } }, // it finds its files by its own address
     globalSetup: './test/lib/server.ts',
     testTimeout: 20_000,
     hookTimeout: 30_000,

@@ -55,6 +55,7 @@ export class DashboardStore extends LiveStore<DashboardState> {
       },
     );
     this.#wishes.add(wish);
+    this.#agree();
     return wish;
   }
 

@@ -197,23 +197,39 @@ export class MessageStore extends LiveStore<State> {
     this.#deliver();
   }
 
-  // Tells that everything loaded has arrived. An author hears of it only after having said so itself, so
-  // the user's own messages count too.
   #deliver(): void {
     clearTimeout(this.#deliveredTimer);
     this.#deliveredTimer = setTimeout(() => {
-      const newest = this.base.stored.at(-1)?.id;
-      if (newest === undefined || newest <= this.#delivered || !this.channel.connected) return;
-      this.#delivered = newest;
-      this.channel.ask('message:delivered', { conversationId: this.#id, messageId: newest }).catch(() => (this.#delivered = ''));
+      const first = this.#delivered === '';
+      // What others said before is not sent to who asks for the first time: it has to be asked for.
+      this.#sayDelivered().then((said) => (said && first ? this.#describe() : undefined)).catch(() => {});
     }, DELIVERED_PAUSE);
   }
 
+  // Tells that everything loaded has arrived. An author hears how far others are only after having said so
+  // itself, so the user's own messages count too.
+  async #sayDelivered(): Promise<boolean> {
+    const newest = this.base.stored.at(-1)?.id;
+    if (newest === undefined || newest <= this.#delivered || !this.channel.connected) return false;
+    const before = this.#delivered;
+    this.#delivered = newest;
+    try {
+      await this.channel.ask('message:delivered', { conversationId: this.#id, messageId: newest });
+      return true;
+    } catch (error) {
+      this.#delivered = before;
+      throw error;
+    }
+  }
+
   async #load(): Promise<void> {
-    const asked = this.channel.ask('conversation:members', { conversationId: this.#id });
-    asked.catch(() => {}); // looked at below
     await this.#page(undefined);
-    const { conversation, receipts } = await asked;
+    await this.#sayDelivered().catch(() => {});
+    await this.#describe();
+  }
+
+  async #describe(): Promise<void> {
+    const { conversation, receipts } = await this.channel.ask('conversation:members', { conversationId: this.#id });
     const me = this.#me();
     this.apply((s) => {
       let next: State = { ...s, conversation, unreadCount: conversation.unreadCount, me };
@@ -236,7 +252,6 @@ export class MessageStore extends LiveStore<State> {
         const next = put(hole ? { ...s, stored: s.stored.filter(({ id }) => id > messages[0]!.id) } : s, messages);
         return { ...next, isLoading: false, hasMore: known ? s.hasMore : hasMore };
       });
-      this.#deliver();
     } catch (error) {
       this.apply((s) => ({ ...s, isLoading: false, error: asRealtimeError(error, 'DISCONNECTED') }));
       throw error;

@@ -32,23 +32,20 @@ export function render(node: ReactNode, client?: Realtime): Rendered {
   return { container, show, unmount };
 }
 
-/** A hook's newest result, and how often it was rendered. */
+/** A hook's newest result, and every one before it: what showed for a moment only shows there. */
 export function renderHook<P, R>(hook: (props: P) => R, client: Realtime | undefined, props: P) {
-  const seen = { result: undefined as unknown as R, renders: 0 };
+  const seen: R[] = [];
   function Probe({ given }: { given: P }) {
     const result = hook(given);
-    seen.result = result;
-    seen.renders++;
+    seen.push(result);
     return null;
   }
   const rendered = render(<Probe given={props} />, client);
   return {
     get current(): R {
-      return seen.result;
+      return seen.at(-1)!;
     },
-    get renders(): number {
-      return seen.renders;
-    },
+    history: seen as readonly R[],
     again: (next: P) => rendered.show(<Probe given={next} />),
     unmount: rendered.unmount,
   };

@@ -1,4 +1,5 @@
-// The program that all tests share: `lexiflow up` with every service, on ports of its own.
+// The programs that all tests share: `lexiflow up` with every service, and one without any, on ports of
+// their own.
 
 import type { TestProject } from 'vitest/node';
 import { up } from '../../../e2e/lib/program.mjs';
@@ -7,12 +8,19 @@ declare module 'vitest' {
   export interface ProvidedContext {
     url: string;
     natsUrl: string;
+    bareUrl: string;
+    bareNatsUrl: string;
   }
 }
 
 export default async function setup(project: TestProject) {
-  const server = await up(['--services', 'all', '--idle-after', '2s', '--digest-window', '500ms', '--push-interval', '100ms', '--rate-limit', '10000']);
+  const quick = ['--rate-limit', '10000', '--drain-timeout', '200ms'];
+  const [server, bare] = await Promise.all([
+    up(['--services', 'all', '--idle-after', '2s', '--digest-window', '500ms', '--push-interval', '100ms', ...quick]), up(quick),
+  ]);
   project.provide('url', server.url);
   project.provide('natsUrl', server.natsUrl);
-  return () => server.stop();
+  project.provide('bareUrl', bare.url);
+  project.provide('bareNatsUrl', bare.natsUrl);
+  return () => Promise.all([server.stop(), bare.stop()]);
 }

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { expect, inject, onTestFinished, test } from 'vitest';
+import { Bus } from '../../../e2e/lib/bus.mjs';
 import { useNotifications } from '@lexiflow/realtime/react';
 import { client, eventually, is, outgoing, someone, theBus, wire } from '../lib/page.js';
 import { renderHook } from '../lib/render.js';
@@ -51,23 +52,22 @@ test('what was kept is there from the start, page by page', async () => {
 });
 
 test('shows at once, and takes back what was refused', async () => {
+  const bus = await Bus.connect(inject('bareNatsUrl')); // without the service that could do it
+  onTestFinished(() => bus.close());
   const user = someone();
-  const realtime = client({ user });
-  const hook = renderHook(() => useNotifications(), realtime, undefined);
-  await tell(user, 1);
+  const hook = renderHook(() => useNotifications(), client({ user, url: inject('bareUrl') }), undefined);
+  await eventually(() => hook.current.isConnected && hook.current.error?.code === 'UNAVAILABLE', 'no history');
+  await bus.log(`lex.user.${user}.notification.new`, { id: 'n1', ...notice(1), createdAt: new Date().toISOString() });
+  await bus.log(`lex.user.${user}.notification.count`, { count: 1 });
   await eventually(() => hook.current.unreadCount === 1 && hook.current.notifications.length === 1, 'one');
-  const { id } = hook.current.notifications[0]!;
-  const history: unknown[] = [];
-  const watch = setInterval(() => history.push(hook.current.notifications[0]?.read), 1);
-  const line = hook.current.markAsRead(id);
-  await eventually(() => hook.current.notifications[0]!.read && hook.current.unreadCount === 0, 'at once');
-  await line;
-  clearInterval(watch);
-  // Deleting under the hood of the server's answer: an id that the server does not take.
-  const long = 'x'.repeat(200);
-  (hook.current.notifications as unknown[]).length; // what is shown stays as it is
-  await expect(hook.current.markAsRead(long)).rejects.toMatchObject({ code: expect.stringMatching(/INVALID_INPUT|NOT_FOUND/) });
-  expect(hook.current.notifications).toHaveLength(1);
+  for (const [what, act] of Object.entries({
+    read: () => hook.current.markAsRead('n1'), all: () => hook.current.markAllAsRead(), deleted: () => hook.current.deleteNotification('n1'),
+  })) {
+    const seen = hook.history.length;
+    await expect(act()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(hook.history.slice(seen).some((r) => r.unreadCount === 0), `${what}: shown at once`).toBe(true);
+    await eventually(() => hook.current.unreadCount === 1 && hook.current.notifications[0]?.read === false, `${what}: taken back`);
+  }
 });
 
 test('after a connection that was not recovered, the list is what the server has', async () => {
