@@ -4,8 +4,8 @@ import { asRealtimeError, passes, RealtimeError, refusalOf } from './errors.js';
 import { Interests } from './interests.js';
 import { newClientId } from './json.js';
 import { Lease } from './lease.js';
-import { type ConnectionState, ConnectionStatus, DISCONNECTED } from './status.js';
-import { report, Store } from './store.js';
+import { type ConnectionState, DISCONNECTED } from './status.js';
+import { callAll, Store } from './store.js';
 import type { Tokens } from './tokens.js';
 import type { AckOf, EventOf, RequestOf } from './types.js';
 
@@ -48,7 +48,6 @@ export class Channel {
   readonly #context: ChannelContext;
   readonly #state = new Store<ConnectionState>(DISCONNECTED);
   readonly #lease: Lease;
-  readonly #handlers = new Map<string, Map<Handler, Handler>>();
   readonly #greeting = new Map<string, unknown>(); // what came between CONNECT and `connected`
   #greeted = false;
   readonly #waiting = new Set<(error: RealtimeError) => void>(); // for an ack
@@ -78,7 +77,7 @@ export class Channel {
   /** Keeps the namespace connected until the returned function is called, and a moment longer. */
   retain(): () => void {
     const release = this.#lease.take();
-    if (this.#state.getSnapshot().status === ConnectionStatus.ERROR) this.#tryAgain(); // there may be a token now
+    if (this.#state.getSnapshot().status === 'error') this.#tryAgain(); // there may be a token now
     return release;
   }
 
@@ -102,7 +101,7 @@ export class Channel {
     this.#ready = undefined;
     if (next === undefined || next === this.#tried) return;
     if (this.connected) void this.refresh(next).catch(() => this.#reconnect());
-    else if (this.#state.getSnapshot().status === ConnectionStatus.ERROR) this.connect();
+    else if (this.#state.getSnapshot().status === 'error') this.connect();
   }
 
   /** Replaces the token under the open connection. */
@@ -112,41 +111,25 @@ export class Channel {
     this.#context.accepted(token);
   }
 
+  /** Listens. Giving the same handler twice is listening once. */
   on<E extends string>(event: E, handler: (payload: EventOf<E>, ...more: any[]) => void): () => void {
-    return this.#add(event, handler, guard(handler));
+    const guarded = guard(handler);
+    if (!this.socket.listeners(event as string).includes(guarded)) this.socket.on(event as string, guarded as never);
+    return () => this.off(event, handler);
   }
 
   once<E extends string>(event: E, handler: (payload: EventOf<E>, ...more: any[]) => void): () => void {
-    const guarded = guard(handler);
-    return this.#add(event, handler, (...args) => {
-      this.off(event, handler);
-      guarded(...args);
-    });
+    this.socket.once(event as string, guard(handler) as never);
+    return () => this.off(event, handler);
   }
 
-  #add(event: string, handler: Handler, guarded: Handler): () => void {
-    const handlers = this.#handlers.get(event) ?? new Map<Handler, Handler>();
-    this.#handlers.set(event, handlers);
-    if (!handlers.has(handler)) {
-      handlers.set(handler, guarded);
-      this.socket.on(event, guarded);
-    }
-    return () => this.off(event, handler);
+  off(event: string, handler: Handler): void {
+    this.socket.off(event, guard(handler));
   }
 
   /** What the server said by an event while it opened this connection: its snapshots, for who listens late. */
   greeting<E extends string>(event: E): EventOf<E> | undefined {
     return this.#greeting.get(event) as EventOf<E> | undefined;
-  }
-
-  /** Takes one handler away, or all of an event that were added here. */
-  off(event: string, handler?: Handler): void {
-    const handlers = this.#handlers.get(event);
-    for (const [original, guarded] of handlers ?? []) {
-      if (handler !== undefined && handler !== original) continue;
-      handlers!.delete(original);
-      this.socket.off(event, guarded);
-    }
   }
 
   /**
@@ -156,7 +139,7 @@ export class Channel {
   emit<C extends string>(event: C, data?: RequestOf<C>, { timeout = this.#context.timeout }: EmitOptions = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const { status, error } = this.#state.getSnapshot();
-      if (status === ConnectionStatus.DISCONNECTED || status === ConnectionStatus.ERROR) {
+      if (status === 'disconnected' || status === 'error') {
         return reject(new RealtimeError('NOT_CONNECTED', error?.message ?? `${this.namespace} is not connected`, error));
       }
       this.#waiting.add(reject);
@@ -188,7 +171,7 @@ export class Channel {
         if (refusal) throw refusal;
         return ack as AckOf<C>;
       } catch (error) {
-        const e = asRealtimeError(error, 'DISCONNECTED');
+        const e = asRealtimeError(error);
         const pause = e.retryAfter ? e.retryAfter * 1000 : wait;
         if (!again || !passes(e) || Date.now() + pause >= deadline) throw e;
         await new Promise((done) => setTimeout(done, pause));
@@ -197,27 +180,22 @@ export class Channel {
   }
 
   #open(): void {
-    this.#patch({ status: ConnectionStatus.CONNECTING });
-    const turn = ++this.#turn;
-    this.#token('connect').then(
-      (token) => {
-        if (turn !== this.#turn) return;
-        this.#ready = token;
-        this.socket.connect();
-      },
-      (error: RealtimeError) => turn === this.#turn && this.#refused(error),
-    );
+    this.#withToken('connect', (token) => {
+      this.#ready = token;
+      this.socket.connect();
+    });
+    this.#state.patch({ status: 'connecting' });
   }
 
   #close(): void {
     this.#turn++;
     clearTimeout(this.#retry);
     this.#refusals = 0;
-    this.#down({ status: ConnectionStatus.DISCONNECTED, error: null });
+    this.#down({ status: 'disconnected', error: null });
   }
 
   #reconnect(): void {
-    this.#down({ status: ConnectionStatus.CONNECTING, error: null });
+    this.#down({ status: 'connecting', error: null });
     if (this.#lease.held) this.#open();
   }
 
@@ -225,34 +203,32 @@ export class Channel {
   #down(state: Pick<ConnectionState, 'status' | 'error'>): void {
     this.socket.disconnect();
     this.socket.sendBuffer = [];
-    this.#patch({ ...state, attempt: 0, socketId: null });
+    this.#state.patch({ ...state, attempt: 0, socketId: null });
     this.interests.lost(false);
     const error = new RealtimeError('NOT_CONNECTED', state.error?.message ?? `${this.namespace} was closed`, state.error);
     for (const reject of [...this.#waiting]) reject(error);
   }
 
-  #token(reason: 'connect' | 'refused'): Promise<string> {
-    return this.#ownToken === undefined ? this.#context.tokens.get(reason) : Promise.resolve(this.#ownToken);
+  // Of several that wait for a token the last goes on.
+  #withToken(reason: 'connect' | 'refused', use: (token: string) => void): void {
+    const turn = ++this.#turn;
+    const token = this.#ownToken ?? this.#context.tokens.get(reason);
+    Promise.resolve(token).then((t) => turn === this.#turn && use(t), (e: RealtimeError) => turn === this.#turn && this.#refused(e));
   }
 
   // Runs for each CONNECT. An answer that comes when the connection is another one would be a second CONNECT.
   #authenticate(answer: (data: object) => void): void {
-    const turn = ++this.#turn;
+    const { manager } = this.#context;
+    const { engine } = manager;
+    const use = (token: string) => {
+      if (engine !== manager.engine) return;
+      this.#tried = token;
+      answer({ token });
+    };
     const ready = this.#ready;
     this.#ready = undefined;
-    if (ready !== undefined) {
-      this.#tried = ready;
-      return answer({ token: ready });
-    }
-    const engine = this.#context.manager.engine;
-    this.#token('connect').then(
-      (token) => {
-        if (turn !== this.#turn || engine !== this.#context.manager.engine) return;
-        this.#tried = token;
-        answer({ token });
-      },
-      (error: RealtimeError) => turn === this.#turn && this.#refused(error),
-    );
+    if (ready === undefined) this.#withToken('connect', use);
+    else use(ready);
   }
 
   #listen(): void {
@@ -265,9 +241,9 @@ export class Channel {
       this.#greeted = false;
       this.#refusals = 0;
       const { connects } = this.#state.getSnapshot();
-      const recovered = socket.recovered === true;
-      this.#patch({
-        status: ConnectionStatus.CONNECTED, error: null, attempt: 0, connects: connects + 1, recovered, missed: 0, socketId: socket.id ?? null,
+      const recovered = !!socket.recovered;
+      this.#state.patch({
+        status: 'connected', error: null, attempt: 0, connects: connects + 1, recovered, missed: 0, socketId: socket.id ?? null,
       });
       if (this.#tried !== undefined) this.#context.accepted(this.#tried);
       this.interests.restore(recovered);
@@ -275,16 +251,16 @@ export class Channel {
     socket.on('connected', (welcome: Partial<ConnectionEvent> | undefined) => {
       this.#greeted = true;
       const { missed, position, userId } = this.#state.getSnapshot();
-      this.#patch({ missed: welcome?.missed ?? missed, position: welcome?.to ?? position, userId: welcome?.userId ?? userId });
+      this.#state.patch({ missed: welcome?.missed ?? missed, position: welcome?.to ?? position, userId: welcome?.userId ?? userId });
     });
     socket.on('error', (e: { code?: string; message?: string } | undefined) => {
-      this.#patch({ error: new RealtimeError(e?.code ?? 'REFUSED', e?.message ?? 'the server sent an error', e) });
+      this.#state.patch({ error: new RealtimeError(e?.code ?? 'REFUSED', e?.message ?? 'the server sent an error', e) });
     });
     socket.on('disconnect', (reason) => {
       if (reason === 'io client disconnect') return; // whoever did it sets the state
       this.interests.lost(socket.active);
       if (socket.active) {
-        this.#patch({ status: ConnectionStatus.RECONNECTING, socketId: null });
+        this.#state.patch({ status: 'reconnecting', socketId: null });
       } else {
         const { error } = this.#state.getSnapshot();
         this.#refused(error ?? new RealtimeError('CONNECTION_REFUSED', 'the server has closed the connection'));
@@ -292,13 +268,13 @@ export class Channel {
     });
     socket.on('connect_error', (e: Error & { data?: { code?: string } }) => {
       if (socket.active) {
-        this.#patch({ status: ConnectionStatus.RECONNECTING, error: new RealtimeError('CONNECTION_FAILED', e.message) });
+        this.#state.patch({ status: 'reconnecting', error: new RealtimeError('CONNECTION_FAILED', e.message) });
       } else {
         this.#refused(new RealtimeError(e.data?.code ?? 'CONNECTION_REFUSED', e.message, e.data));
       }
     });
     this.#context.manager.on('reconnect_attempt', (attempt) => {
-      if (socket.active) this.#patch({ status: ConnectionStatus.RECONNECTING, attempt });
+      if (socket.active) this.#state.patch({ status: 'reconnecting', attempt });
     });
   }
 
@@ -306,7 +282,7 @@ export class Channel {
   // itself: another tab was closed, or there is another token.
   #refused(error: RealtimeError): void {
     this.#turn++;
-    this.#down({ status: ConnectionStatus.ERROR, error });
+    this.#down({ status: 'error', error });
     clearTimeout(this.#retry);
     if (!this.#lease.held || !mayChange(error)) return;
     const wait = Math.min(FIRST_RETRY * 2 ** this.#refusals++, LAST_RETRY);
@@ -317,40 +293,24 @@ export class Channel {
     clearTimeout(this.#retry);
     const { error } = this.#state.getSnapshot();
     if (!error || !needsToken(error)) return this.#open();
-    const turn = ++this.#turn;
-    this.#token('refused').then(
-      (token) => {
-        if (turn !== this.#turn) return;
-        if (token === this.#tried) return this.#refused(error); // it would be refused again
-        this.#ready = token;
-        this.#patch({ status: ConnectionStatus.CONNECTING });
-        this.socket.connect();
-      },
-      (e: RealtimeError) => turn === this.#turn && this.#refused(e),
-    );
-  }
-
-  #patch(changes: Partial<ConnectionState>): void {
-    this.#state.patch(changes);
+    this.#withToken('refused', (token) => {
+      if (token === this.#tried) return this.#refused(error); // it would be refused again
+      this.#ready = token;
+      this.#state.patch({ status: 'connecting' });
+      this.socket.connect();
+    });
   }
 }
 
-function needsToken({ code }: RealtimeError): boolean {
-  return code === 'AUTH_FAILED' || code === 'TOKEN_EXPIRED' || code === 'NO_TOKEN' || code === 'TOKEN_FAILED';
-}
+const needsToken = ({ code }: RealtimeError): boolean => /TOKEN|^AUTH_FAILED$/.test(code);
+const mayChange = (error: RealtimeError): boolean => needsToken(error) || /^(USER_)?CONNECTION_(LIMIT_EXCEEDED|ERROR)$/.test(error.code);
 
-function mayChange(error: RealtimeError): boolean {
-  return needsToken(error) || error.code.endsWith('CONNECTION_LIMIT_EXCEEDED') || error.code === 'CONNECTION_ERROR';
-}
+const guards = new WeakMap<Handler, Handler>();
 
 // A handler that throws would keep the client from noting the event's offset, and the event would come
 // again after a reconnect.
 function guard(handler: Handler): Handler {
-  return (...args) => {
-    try {
-      handler(...args);
-    } catch (error) {
-      report(error);
-    }
-  };
+  let guarded = guards.get(handler);
+  if (!guarded) guards.set(handler, (guarded = (...args) => callAll([handler], ...args)));
+  return guarded;
 }

@@ -3,7 +3,7 @@ import { namespacesOf } from '../generated/index.js';
 import { Channel, type EmitOptions } from './channel.js';
 import { RealtimeError } from './errors.js';
 import type { Interest, Subscription } from './interests.js';
-import { type ConnectionState, ConnectionStatus } from './status.js';
+import type { ConnectionState, ConnectionStatus } from './status.js';
 import { type Readable, Store } from './store.js';
 import { Refresher } from './refresher.js';
 import { Tokens, type TokenSource } from './tokens.js';
@@ -81,7 +81,7 @@ class Client implements Realtime {
   readonly #refresher: Refresher;
   readonly #timeout: number;
   readonly #channels = new Map<string, Channel>();
-  readonly #state = new Store<RealtimeState>({ status: ConnectionStatus.DISCONNECTED, error: null, namespaces: {} });
+  readonly #state = new Store<RealtimeState>({ status: 'disconnected', error: null, namespaces: {} });
 
   constructor(options: RealtimeOptions) {
     this.url = options.url ?? pageOrigin();
@@ -161,7 +161,7 @@ class Client implements Realtime {
     const token = await this.#tokens.get('refresh');
     await this.#replace(token);
     for (const channel of this.#channels.values()) {
-      if (channel.getSnapshot().status === ConnectionStatus.ERROR) channel.connect();
+      if (channel.getSnapshot().status === 'error') channel.connect();
     }
   }
 
@@ -192,8 +192,8 @@ class Client implements Realtime {
       namespaces[name] = state;
       if (severity(state) > (worst ? severity(worst) : 0)) worst = state;
     }
-    const status = worst?.status ?? ConnectionStatus.DISCONNECTED;
-    if (status === ConnectionStatus.DISCONNECTED) this.#refresher.stop();
+    const status = worst?.status ?? 'disconnected';
+    if (status === 'disconnected') this.#refresher.stop();
     this.#state.set({ status, error: worst?.error ?? null, namespaces });
   }
 }

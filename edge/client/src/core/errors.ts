@@ -23,15 +23,13 @@ export class RealtimeError extends Error {
     super(message);
     this.code = code;
     this.details = details;
-    const retryAfter = (details as { retryAfter?: unknown } | undefined)?.retryAfter;
-    this.retryAfter = typeof retryAfter === 'number' ? retryAfter : undefined;
+    this.retryAfter = (details as { retryAfter?: number } | undefined)?.retryAfter;
   }
 }
 
 /** Makes a RealtimeError of anything that was thrown. */
-export function asRealtimeError(error: unknown, code: ClientErrorCode): RealtimeError {
-  if (error instanceof RealtimeError) return error;
-  return new RealtimeError(code, error instanceof Error ? error.message : String(error), error);
+export function asRealtimeError(error: unknown, code: ClientErrorCode = 'DISCONNECTED'): RealtimeError {
+  return error instanceof RealtimeError ? error : new RealtimeError(code, (error as Error)?.message ?? String(error), error);
 }
 
 /** The refusal that an ack is, if it is one: {success:false} or, for *:case, {status:"error"}. */
@@ -48,5 +46,5 @@ export function refusalOf(ack: unknown): RealtimeError | undefined {
 
 /** Whether the same request may succeed later without anybody changing anything. */
 export function passes(error: RealtimeError): boolean {
-  return ['DISCONNECTED', 'TIMEOUT', 'UNAVAILABLE', 'RATE_LIMIT_EXCEEDED', 'INTERNAL'].includes(error.code);
+  return /^(DISCONNECTED|TIMEOUT|UNAVAILABLE|RATE_LIMIT_EXCEEDED|INTERNAL)$/.test(error.code);
 }

@@ -11,7 +11,7 @@ export interface Interest {
   readonly data?: Readonly<Record<string, unknown>>;
   /** The command that ends it, which takes the same. Without one it ends with the connection. */
   readonly unsubscribe?: string;
-  /** A field of data that holds a list: interests that differ only there are asked for in one command. */
+  /** The field of data if it is one that holds a list: all such interests are asked for in one command. */
   readonly list?: string;
 }
 
@@ -42,7 +42,6 @@ interface Entry {
 
 const WAITING: InterestState = { status: 'waiting', error: null };
 const ACTIVE: InterestState = { status: 'active', error: null };
-const LIST_MAX = 100; // entries of one command's list
 const RETRY_MAX = 30_000; // ms
 
 /**
@@ -164,7 +163,7 @@ export class Interests {
       const interests = group.map(({ interest }) => interest);
       await this.#channel.ask(interests[0]!.subscribe, merged(interests));
     } catch (error) {
-      failure = asRealtimeError(error, 'DISCONNECTED');
+      failure = asRealtimeError(error);
     }
     if (connects !== this.#channel.getSnapshot().connects) return; // restore has asked again
     for (const entry of group) if (entry.phase === 'asking') this.#settle(entry, failure, group.length > 1);
@@ -220,15 +219,12 @@ export function settled(subscription: Subscription, timeout = 10_000): Promise<v
   });
 }
 
-// grouped puts together what one command can ask for: what differs in its list only.
+// grouped puts together what one command can ask for.
 function grouped<T>(items: readonly T[], interestOf: (item: T) => Interest, alone: (item: T) => boolean = () => false): T[][] {
   const groups = new Map<string, T[]>();
   for (const item of items) {
     const interest = interestOf(item);
-    const { [interest.list ?? '']: _, ...rest } = interest.data ?? {};
-    const together = interest.list !== undefined && !alone(item);
-    let key = together ? stableJson([interest.subscribe, interest.unsubscribe, interest.list, rest]) : keyOf(interest);
-    while ((groups.get(key)?.length ?? 0) >= LIST_MAX) key += '+';
+    const key = interest.list === undefined || alone(item) ? keyOf(interest) : keyOf({ ...interest, data: {} });
     groups.set(key, [...(groups.get(key) ?? []), item]);
   }
   return [...groups.values()];
@@ -237,5 +233,5 @@ function grouped<T>(items: readonly T[], interestOf: (item: T) => Interest, alon
 // merged is the request for a group.
 function merged(group: readonly Interest[]): Interest['data'] {
   const { data, list } = group[0]!;
-  return list === undefined ? data : { ...data, [list]: group.flatMap((interest) => interest.data?.[list] ?? []) };
+  return list === undefined ? data : { [list]: group.flatMap((interest) => interest.data?.[list]) };
 }

@@ -12,16 +12,12 @@ export function callAll<A extends unknown[]>(functions: Iterable<(...args: A) =>
     try {
       f(...args);
     } catch (error) {
-      report(error);
+      // To the page's error handler instead of to whoever called us.
+      queueMicrotask(() => {
+        throw error;
+      });
     }
   }
-}
-
-/** Hands an application's error to the page's error handler instead of to whoever called us. */
-export function report(error: unknown): void {
-  queueMicrotask(() => {
-    throw error;
-  });
 }
 
 /** A Readable that its owner writes. */

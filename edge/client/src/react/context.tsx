@@ -33,6 +33,6 @@ export function useLatest<T>(value: T): { readonly current: T } {
 const nothing = () => () => {};
 
 /** A store's state; while it is off nothing is subscribed to, and the state is the initial one. */
-export function useLive<S>(store: Readable<S>, initial: () => S, on = true, view: () => S = store.getSnapshot): S {
-  return useSyncExternalStore(on ? store.subscribe : nothing, on ? view : initial, initial);
+export function useLive<S>(store: Readable<S> & { getInitialSnapshot: () => S }, on = true): S {
+  return useSyncExternalStore(on ? store.subscribe : nothing, on ? store.getSnapshot : store.getInitialSnapshot, store.getInitialSnapshot);
 }

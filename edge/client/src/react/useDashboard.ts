@@ -16,7 +16,7 @@ export interface UseDashboardResult extends DashboardState {
 export function useDashboard(): UseDashboardResult {
   const client = useRealtime();
   const store = dashboardStore(client);
-  const state = useLive(store, store.getInitialSnapshot);
+  const state = useLive(store);
   const isConnected = useConnection(client.channel('/dashboard')).status === 'connected';
   const wish = useRef<DashboardWish | null>(null);
   const asked = useRef<readonly string[]>([]); // kept over StrictMode's second mount
@@ -42,6 +42,5 @@ export function useDashboard(): UseDashboardResult {
     asked.current = asked.current.filter((type) => !types.includes(type));
     return [...asked.current];
   }, []);
-  const refresh = useCallback(() => store.refresh(), [store]);
-  return { ...state, isConnected, subscribe, unsubscribe, refresh };
+  return { ...state, isConnected, subscribe, unsubscribe, refresh: store.refresh };
 }

@@ -1,5 +1,4 @@
 'use client';
-import { useMemo } from 'react';
 import { type NotificationItem, notificationStore } from '../stores/notifications.js';
 import type { RealtimeError } from '../core/errors.js';
 import type { UnreadCount } from '../generated/index.js';
@@ -25,14 +24,8 @@ export interface UseNotificationsResult {
 /** The user's notifications, as on every other device. */
 export function useNotifications(): UseNotificationsResult {
   const store = notificationStore(useRealtime());
-  const state = useLive(store, store.getInitialSnapshot);
+  const state = useLive(store);
   const isConnected = useConnection(useRealtime().channel('/notifications')).status === 'connected';
-  const actions = useMemo(() => ({
-    markAsRead: (id: string) => store.markAsRead(id),
-    markAsUnread: (id: string) => store.markAsUnread(id),
-    markAllAsRead: () => store.markAllAsRead(),
-    deleteNotification: (id: string) => store.deleteNotification(id),
-    loadMore: () => store.loadMore(),
-  }), [store]);
-  return { ...state, isConnected, ...actions };
+  const { markAsRead, markAsUnread, markAllAsRead, deleteNotification, loadMore } = store;
+  return { ...state, isConnected, markAsRead, markAsUnread, markAllAsRead, deleteNotification, loadMore };
 }

@@ -1,8 +1,8 @@
 'use client';
-import { useCallback, useEffect, useMemo, useRef } from 'react';
+import { useEffect, useMemo, useRef } from 'react';
 import { watchActivity } from '../core/activity.js';
 import { stableJson } from '../core/json.js';
-import { PresenceStatus } from '../generated/index.js';
+import type { PresenceStatus } from '../generated/index.js';
 import { presenceStore, type UserPresence } from '../stores/presence.js';
 import { useLatest, useLive, useRealtime } from './context.js';
 import { useConnection } from './useWebSocket.js';
@@ -20,7 +20,7 @@ export interface UsePresenceOptions {
 export function usePresence({ namespace = '/events', enabled = true, heartbeatInterval = 30_000, onPresenceUpdate }: UsePresenceOptions = {}) {
   const client = useRealtime();
   const store = presenceStore(client, namespace);
-  const state = useLive(store, store.getInitialSnapshot, enabled);
+  const state = useLive(store, enabled);
   const connection = useConnection(client.channel(namespace), enabled);
   const isConnected = connection.status === 'connected';
   const callback = useLatest(onPresenceUpdate);
@@ -53,9 +53,9 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
   }, [store]);
 
   const actions = useMemo(() => ({
-    setStatus: (status: PresenceStatus) => store.setStatus(status),
-    setActivity: (activity: string | null) => store.setActivity(activity),
-    setCustomStatus: (customStatus: string | null) => store.setCustomStatus(customStatus),
+    setStatus: store.setStatus,
+    setActivity: store.setActivity,
+    setCustomStatus: store.setCustomStatus,
     subscribeToUsers: async (userIds: readonly string[]) => {
       for (const id of userIds) if (!watched.current.has(id)) watched.current.set(id, store.watch([id]));
     },
@@ -66,15 +66,13 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
       }
     },
   }), [store]);
-
-  const getPresence = useCallback((userId: string) => users.get(userId) ?? null, [users]);
-  const getMultiplePresence = useCallback((userIds: readonly string[]) => userIds.map((id) => users.get(id) ?? unknown(id)), [users]);
-  const getOnlineUsers = useCallback(() => [...users.values()].filter(here), [users]);
-  const isUserOnline = useCallback((userId: string) => here(users.get(userId)), [users]);
-  return {
-    presenceMap: users, myStatus, myActivity, myCustomStatus, isConnected,
-    getPresence, getMultiplePresence, getOnlineUsers, isUserOnline, activityTimeoutRef, ...actions,
-  };
+  const questions = useMemo(() => ({
+    getPresence: (userId: string) => users.get(userId) ?? null,
+    getMultiplePresence: (userIds: readonly string[]) => userIds.map((id) => users.get(id) ?? unknown(id)),
+    getOnlineUsers: () => [...users.values()].filter(here),
+    isUserOnline: (userId: string) => here(users.get(userId)),
+  }), [users]);
+  return { presenceMap: users, myStatus, myActivity, myCustomStatus, isConnected, activityTimeoutRef, ...actions, ...questions };
 }
 
 /** One user's presence. Nothing is known of a user before the server has said it. */
@@ -84,10 +82,10 @@ export function useUserPresence(userId: string | null | undefined) {
   const status = presence?.status;
   return {
     presence,
-    isOnline: status === PresenceStatus.ONLINE,
-    isAway: status === PresenceStatus.AWAY,
-    isBusy: status === PresenceStatus.BUSY,
-    isOffline: status === undefined || status === PresenceStatus.OFFLINE,
+    isOnline: status === 'online',
+    isAway: status === 'away',
+    isBusy: status === 'busy',
+    isOffline: status === undefined || status === 'offline',
     lastSeen: presence?.lastSeen ?? null,
     currentActivity: presence?.currentActivity ?? null,
     customStatus: presence?.customStatus ?? null,
@@ -102,8 +100,8 @@ export function useMultiUserPresence(userIds: readonly string[]) {
     const count = (status: PresenceStatus) => [...presenceMap.values()].filter((p) => p.status === status).length;
     return {
       presenceMap,
-      onlineCount: count(PresenceStatus.ONLINE), awayCount: count(PresenceStatus.AWAY),
-      busyCount: count(PresenceStatus.BUSY), offlineCount: count(PresenceStatus.OFFLINE),
+      onlineCount: count('online'), awayCount: count('away'),
+      busyCount: count('busy'), offlineCount: count('offline'),
       totalCount: ids.length,
     };
   }, [users, ids]);
@@ -113,13 +111,13 @@ function useWatched(userIds: readonly string[]) {
   const store = presenceStore(useRealtime());
   const key = stableJson([...new Set(userIds)].sort());
   const ids = useMemo(() => JSON.parse(key) as string[], [key]);
-  const { users } = useLive(store, store.getInitialSnapshot, ids.length > 0);
+  const { users } = useLive(store, ids.length > 0);
   useEffect(() => store.watch(ids), [store, ids]);
   return { users, ids };
 }
 
-const here = (presence: UserPresence | undefined): boolean => presence !== undefined && presence.status !== PresenceStatus.OFFLINE;
+const here = (presence: UserPresence | undefined): boolean => presence !== undefined && presence.status !== 'offline';
 
 function unknown(userId: string): UserPresence {
-  return { userId, status: PresenceStatus.OFFLINE, lastSeen: '', activeConnections: 0 };
+  return { userId, status: 'offline', lastSeen: '', activeConnections: 0 };
 }

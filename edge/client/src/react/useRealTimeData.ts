@@ -1,6 +1,6 @@
 'use client';
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
-import { asRealtimeError, RealtimeError } from '../core/errors.js';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import type { RealtimeError } from '../core/errors.js';
 import { type InterestState, settled, type Subscription } from '../core/interests.js';
 import { stableJson } from '../core/json.js';
 import { useLatest, useRealtime } from './context.js';
@@ -43,103 +43,77 @@ interface Received<T> {
   readonly key: string;
   readonly data: T | null;
   readonly at: Date | null;
-  readonly error: RealtimeError | null;
 }
 
-const NONE: InterestState = { status: 'waiting', error: null };
-const nothing = () => () => {};
+const WAITING: InterestState = { status: 'waiting', error: null };
 
 /** The newest payload of one event, and the subscription that it needs. */
 export function useRealTimeData<T = any, Raw = any>(options: UseRealTimeDataOptions<T, Raw>): UseRealTimeDataResult<T> {
   const { namespace = '/', eventName, subscribeEvent, unsubscribeEvent, subscribeData, enabled = true, initialData = null } = options;
-  const client = useRealtime();
-  const channel = client.channel(namespace);
+  const channel = useRealtime().channel(namespace);
   const latest = useLatest(options);
   const key = stableJson([channel.namespace, eventName, subscribeEvent, unsubscribeEvent, subscribeData]);
   const [stopped, setStopped] = useState(false); // by unsubscribe()
   const active = enabled && !stopped;
-  const [received, setReceived] = useState<Received<T>>({ key, data: initialData, at: null, error: null });
-  // Of another subscription nothing is shown, not even for one render.
-  const current = received.key === key ? received : { key, data: initialData, at: null, error: null };
-
-  const subscription = useSubscription(client, channel.namespace, active, key, subscribeEvent, unsubscribeEvent, subscribeData);
-  const interest = useSyncExternalStore(subscription?.subscribe ?? nothing, subscription?.getSnapshot ?? none, none);
+  const nothing: Received<T> = { key, data: initialData, at: null };
+  const [received, setReceived] = useState(nothing);
+  const current = received.key === key ? received : nothing; // of another subscription nothing is shown, not even once
+  const [interest, setInterest] = useState(WAITING);
+  const held = useRef<Subscription | null>(null);
   const connection = useConnection(channel, active);
+  const connected = connection.status === 'connected';
 
   useEffect(() => {
     if (!active) return;
-    const release = channel.retain();
-    const off = channel.on(eventName, (raw: Raw) => {
-      const { transform, filter, subscribeData: mine, onData } = latest.current;
-      if (!(filter ? filter(raw) : belongs(raw, mine))) return;
-      try {
-        const data = transform ? transform(raw) : (raw as unknown as T);
-        setReceived({ key, data, at: new Date(), error: null });
-        onData?.(data);
-      } catch (e) {
-        setReceived((r) => ({ ...(r.key === key ? r : { key, data: null, at: null }), error: asRealtimeError(e, 'DISCONNECTED') }));
-        throw e;
-      }
-    });
+    const { subscribeEvent: subscribe, unsubscribeEvent: unsubscribe, subscribeData: data } = latest.current;
+    const ends = [channel.retain(), channel.on(eventName, (raw: Raw) => {
+      const { transform, filter, onData } = latest.current;
+      if (!(filter ? filter(raw) : belongs(raw, data))) return;
+      const next = transform ? transform(raw) : (raw as unknown as T);
+      setReceived({ key, data: next, at: new Date() });
+      onData?.(next);
+    })];
+    if (subscribe) {
+      const taken = channel.interests.acquire({ subscribe, ...(unsubscribe && { unsubscribe }), ...(data && { data }) });
+      const look = () => setInterest(taken.getSnapshot());
+      ends.push(taken.subscribe(look), taken.release, () => setInterest(WAITING));
+      held.current = taken;
+      look();
+    }
     return () => {
-      off();
-      release();
+      held.current = null;
+      ends.forEach((end) => end());
     };
   }, [channel, eventName, key, active, latest]);
 
-  const error = current.error ?? interest.error ?? (connection.status === 'connected' ? null : connection.error);
+  const error = interest.error ?? (connected ? null : connection.error);
   useEffect(() => {
     if (error) latest.current.onError?.(error);
   }, [error, latest]);
 
-  const held = useLatest(subscription);
-  const wait = useCallback(async (again: boolean) => {
-    // The effects that take the subscription have not run yet when this is called with a change of state.
-    await new Promise((done) => setTimeout(done, 0));
-    const one = held.current;
-    if (!one) return;
-    if (again) await one.refresh();
-    await settled(one);
-  }, [held]);
-  const subscribe = useCallback(() => {
-    setStopped(false);
-    return wait(false);
-  }, [wait]);
-  const unsubscribe = useCallback(async () => setStopped(true), []);
-  const refresh = useCallback(() => wait(true), [wait]);
+  const actions = useMemo(() => {
+    const wait = async (again: boolean) => {
+      // The effects that take the subscription have not run yet when this is called with a change of state.
+      await new Promise((done) => setTimeout(done, 0));
+      if (again) await held.current?.refresh();
+      if (held.current) await settled(held.current);
+    };
+    return {
+      subscribe: () => {
+        setStopped(false);
+        return wait(false);
+      },
+      unsubscribe: async () => setStopped(true),
+      refresh: () => wait(true),
+    };
+  }, []);
 
-  const connected = connection.status === 'connected';
   return {
     data: current.data, error, lastUpdate: current.at,
     isLoading: active && current.data === null && error === null,
     isSubscribed: active && connected && (subscribeEvent === undefined || interest.status === 'active'),
-    subscribe, unsubscribe, refresh,
+    ...actions,
   };
-}
-
-const none = () => NONE;
-
-function useSubscription(
-  client: ReturnType<typeof useRealtime>, namespace: string, active: boolean, key: string,
-  subscribe: string | undefined, unsubscribe: string | undefined, data: Record<string, unknown> | undefined,
-): Subscription | null {
-  const [subscription, set] = useState<Subscription | null>(null);
-  const request = useRef(data);
-  request.current = data;
-  const interest = useMemo(
-    () => (subscribe === undefined ? null : { subscribe, ...(unsubscribe !== undefined && { unsubscribe }), ...(request.current && { data: request.current }) }),
-    [key, subscribe, unsubscribe],
-  );
-  useEffect(() => {
-    if (!active || !interest) return;
-    const taken = client.interest(interest, namespace);
-    set(taken);
-    return () => {
-      taken.release();
-      set(null);
-    };
-  }, [client, namespace, active, interest]);
-  return subscription;
 }
 
 // belongs reports whether an event is not for another subscription: the page's connection carries the

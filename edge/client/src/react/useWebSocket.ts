@@ -1,9 +1,9 @@
 'use client';
-import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import type { Socket } from 'socket.io-client';
 import type { EmitOptions } from '../core/channel.js';
 import type { RealtimeError } from '../core/errors.js';
-import { type ConnectionState, ConnectionStatus, DISCONNECTED } from '../core/status.js';
+import { type ConnectionState, type ConnectionStatus, DISCONNECTED } from '../core/status.js';
 import { useLatest, useRealtime } from './context.js';
 
 export interface UseWebSocketOptions {
@@ -57,7 +57,7 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
   const token = auth?.token;
   const [wanted, setWanted] = useState(autoConnect);
   const callbacks = useLatest(options);
-  const told = useRef({ connects: 0, status: DISCONNECTED.status as ConnectionStatus, attempt: 0, error: null as RealtimeError | null });
+  const told = useRef(DISCONNECTED); // the state that callbacks know of
   const own = useRef(new Map<string, Set<Handler>>());
 
   useEffect(() => {
@@ -70,15 +70,14 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
     if (!wanted) return;
     const lost = (reason: string) => callbacks.current.onDisconnect?.(reason);
     const look = () => {
-      const { connects, status, attempt, error } = channel.getSnapshot();
       const before = told.current;
-      if (before.connects === connects && before.status === status && before.attempt === attempt && before.error === error) return;
-      told.current = { connects, status, attempt: status === ConnectionStatus.CONNECTED ? 0 : attempt, error };
-      if (status === ConnectionStatus.CONNECTED && connects !== before.connects) {
-        callbacks.current.onConnect?.();
-        if (before.connects > 0) callbacks.current.onReconnect?.(Math.max(before.attempt, 1));
+      const now = (told.current = channel.getSnapshot());
+      const { onConnect, onReconnect, onError } = callbacks.current;
+      if (now.connects > before.connects) {
+        onConnect?.();
+        if (before.connects > 0) onReconnect?.(Math.max(before.attempt, 1));
       }
-      if (error && error !== before.error) callbacks.current.onError?.(error);
+      if (now.error && now.error !== before.error) onError?.(now.error);
     };
     const offs = [channel.subscribe(look), channel.on('disconnect', lost)];
     look();
@@ -94,35 +93,36 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
     };
   }, [channel]);
 
-  const listen = useCallback((how: 'on' | 'once', event: string, handler: Handler) => {
-    channel[how](event, handler);
-    const handlers = own.current.get(event) ?? new Set();
-    own.current.set(event, handlers.add(handler));
+  const actions = useMemo(() => {
+    const listen = (how: 'on' | 'once') => (event: string, handler: Handler) => {
+      channel[how](event, handler);
+      own.current.set(event, (own.current.get(event) ?? new Set()).add(handler));
+    };
+    return {
+      on: listen('on'),
+      once: listen('once'),
+      off: (event: string, handler?: Handler) => {
+        const mine = own.current.get(event);
+        for (const one of handler ? [handler] : mine ?? []) {
+          channel.off(event, one);
+          mine?.delete(one);
+        }
+      },
+      emit: <T,>(event: string, data?: unknown, how?: EmitOptions) => channel.emit(event, data as never, how) as Promise<T>,
+      connect: () => {
+        setWanted(true);
+        channel.connect();
+      },
+      disconnect: () => setWanted(false),
+    };
   }, [channel]);
-  const on = useCallback((event: string, handler: Handler) => listen('on', event, handler), [listen]);
-  const once = useCallback((event: string, handler: Handler) => listen('once', event, handler), [listen]);
-  const off = useCallback((event: string, handler?: Handler) => {
-    for (const one of handler ? [handler] : own.current.get(event) ?? []) channel.off(event, one);
-    if (handler) own.current.get(event)?.delete(handler);
-    else own.current.delete(event);
-  }, [channel]);
-  const emit = useCallback(
-    <T,>(event: string, data?: unknown, how?: EmitOptions) => channel.emit(event, data as never, how) as Promise<T>,
-    [channel],
-  );
-  const connect = useCallback(() => {
-    setWanted(true);
-    channel.connect();
-  }, [channel]);
-  const disconnect = useCallback(() => setWanted(false), []);
 
   const state = useConnection(channel, wanted);
+  const { status, error, attempt: reconnectAttempt, recovered, missed } = state;
   return {
-    socket: channel.socket, status: state.status, error: state.error, reconnectAttempt: state.attempt, recovered: state.recovered, missed: state.missed,
-    isConnected: state.status === ConnectionStatus.CONNECTED,
-    isConnecting: state.status === ConnectionStatus.CONNECTING,
-    isReconnecting: state.status === ConnectionStatus.RECONNECTING,
-    connect, disconnect, emit, on, off, once,
+    socket: channel.socket, status, error, reconnectAttempt, recovered, missed,
+    isConnected: status === 'connected', isConnecting: status === 'connecting', isReconnecting: status === 'reconnecting',
+    ...actions,
   };
 }
 

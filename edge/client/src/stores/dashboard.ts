@@ -26,7 +26,7 @@ export class DashboardStore extends LiveStore<DashboardState> {
 
   protected override start(keep: (end: () => void) => void): void {
     const { channel } = this;
-    keep(channel.on('dashboard:metrics', (metrics) => this.apply((s) => ({ ...s, metrics }))));
+    keep(channel.on('dashboard:metrics', (metrics) => this.merge({ metrics })));
     keep(channel.on('dashboard:activity', (a) => this.apply((s) => ({ ...s, activities: prepend(s.activities, a, MAX) }))));
     keep(channel.on('dashboard:case-stats', (c) => {
       this.apply((s) => ({ ...s, caseStats: new Map(s.caseStats).set(c.caseId, c) }));
@@ -40,9 +40,9 @@ export class DashboardStore extends LiveStore<DashboardState> {
   }
 
   /** Asks for the metrics anew; they come as an event. */
-  async refresh(): Promise<void> {
+  readonly refresh = async (): Promise<void> => {
     await this.channel.ask('dashboard:request-refresh', {});
-  }
+  };
 
   /** A place on the page that shows dashboards. It gets everything until it asks for something. */
   wish(): DashboardWish {

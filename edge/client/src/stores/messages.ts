@@ -1,7 +1,7 @@
 import type { Realtime } from '../core/client.js';
 import { asRealtimeError, RealtimeError } from '../core/errors.js';
 import { newClientId } from '../core/json.js';
-import type { Conversation, Message, MessageEvent, Receipt } from '../generated/index.js';
+import type { Conversation, Message, MessageEditRequest, MessageEvent, MessageSendRequest } from '../generated/index.js';
 import { LiveStore, shared } from './shared.js';
 import { conversationInterest } from './typing.js';
 
@@ -59,9 +59,12 @@ export class MessageStore extends LiveStore<State> {
     this.#id = conversationId;
   }
 
-  /** The state as the page shows it; the same object for the same state. */
-  readonly getView = (): MessagesState => this.#viewOf(this.getSnapshot());
-  readonly getInitialView = (): MessagesState => this.#viewOf(this.getInitialSnapshot());
+  /** The state as a page shows it. */
+  readonly view = {
+    subscribe: this.subscribe,
+    getSnapshot: (): MessagesState => this.#viewOf(this.getSnapshot()),
+    getInitialSnapshot: (): MessagesState => this.#viewOf(EMPTY),
+  };
 
   protected override start(keep: (end: () => void) => void): void {
     const { channel } = this;
@@ -84,105 +87,87 @@ export class MessageStore extends LiveStore<State> {
   }
 
   protected override connected(fresh: boolean): void {
-    this.apply((s) => ({ ...s, me: this.channel.getSnapshot().userId ?? s.me }));
+    this.merge({ me: this.#me() });
     if (!fresh) return;
     this.#delivered = '';
     void this.#load().catch(() => {});
   }
 
   /** Loads the next older page. */
-  async loadMore(): Promise<void> {
+  readonly loadMore = async (): Promise<void> => {
     const { isLoading, hasMore, stored } = this.base;
-    if (isLoading || !hasMore || stored.length === 0) return;
-    await this.#page(stored[0]!.id);
-  }
+    if (!isLoading && hasMore) await this.#page(stored[0]?.id);
+  };
 
   /** Shows the message at once and sends it, again with the same name if the connection is lost meanwhile. */
-  async send(content: string, attachments: readonly string[] = []): Promise<Message> {
+  readonly send = (content: string, attachments: readonly string[] = []): Promise<Message> => {
     const clientId = newClientId();
     const createdAt = new Date().toISOString();
     const message: ChatMessage = {
       id: clientId, clientId, conversationId: this.#id, content, senderId: this.#me() ?? '', attachments: [...attachments],
       createdAt, timestamp: createdAt, version: 1, isEdited: false, isDeleted: false, status: 'sending',
     };
-    this.apply((s) => ({ ...s, sending: [...s.sending, message] }));
+    this.merge({ sending: [...this.base.sending, message] });
     return this.#send(message);
-  }
+  };
 
   /** Sends a failed message again. It carries the name that it had, so it cannot arrive twice. */
-  async retry(clientId: string): Promise<Message> {
-    const message = this.base.sending.find((m) => m.clientId === clientId && m.status === 'failed');
-    if (!message) throw new RealtimeError('NOT_FOUND', `no failed message ${clientId}`);
-    return this.#send(message);
-  }
+  readonly retry = async (clientId: string): Promise<Message> =>
+    this.#send(found(this.base.sending.find((m) => m.clientId === clientId && m.status === 'failed')));
 
   /** Takes a failed message away. */
-  discard(clientId: string): void {
-    this.apply((s) => ({ ...s, sending: s.sending.filter((m) => m.clientId !== clientId || m.status !== 'failed') }));
-  }
+  readonly discard = (clientId: string): void => {
+    this.merge({ sending: this.base.sending.filter((m) => m.clientId !== clientId || m.status !== 'failed') });
+  };
 
-  async edit(messageId: string, content: string): Promise<Message> {
-    const before = this.#stored(messageId);
-    const { message } = await this.attempt(
-      changed(messageId, before.version + 1, { content, isEdited: true }),
-      () => this.channel.ask('message:edit', { conversationId: this.#id, messageId, content }),
-      (s, ack) => put(s, [ack.message]),
-    );
-    return message;
-  }
+  readonly edit = (messageId: string, content: string): Promise<Message> => (
+    this.#change(messageId, { content, isEdited: true }, 'message:edit', { content })
+  );
 
-  async remove(messageId: string): Promise<Message> {
-    const before = this.#stored(messageId);
-    const { message } = await this.attempt(
-      changed(messageId, before.version + 1, gone(new Date().toISOString())),
-      () => this.channel.ask('message:delete', { conversationId: this.#id, messageId }),
-      (s, ack) => put(s, [ack.message]),
-    );
-    return message;
-  }
+  readonly remove = (messageId: string): Promise<Message> => (
+    this.#change(messageId, gone(new Date().toISOString()), 'message:delete')
+  );
 
   /** Says that the user has read everything up to a message, by default the newest. */
-  async markAsRead(messageId = this.base.stored.at(-1)?.id): Promise<void> {
+  readonly markAsRead = async (messageId = this.base.stored.at(-1)?.id): Promise<void> => {
     const me = this.#me();
-    if (messageId === undefined || me === null) return;
-    if ((this.getSnapshot().receipts.get(me)?.read ?? '') >= messageId) return;
+    if (!messageId || !me || (this.getSnapshot().receipts.get(me)?.read ?? '') >= messageId) return;
     const newest = this.base.stored.at(-1)?.id === messageId;
     await this.attempt(
       (s) => ({ ...reached(me, { read: messageId })(s), unreadCount: newest ? 0 : s.unreadCount }),
       () => this.channel.ask('message:read', { conversationId: this.#id, messageId }),
       (s, { unreadCount }) => ({ ...s, unreadCount }),
     );
+  };
+
+  async #change(messageId: string, to: Partial<Message>, command: 'message:edit' | 'message:delete', more?: { content: string }): Promise<Message> {
+    const { version } = found(this.getSnapshot().stored.find(({ id }) => id === messageId));
+    const { message } = await this.attempt(
+      changed(messageId, version + 1, to),
+      () => this.channel.ask(command as 'message:edit', { conversationId: this.#id, messageId, ...more } as MessageEditRequest),
+      (s, ack) => put(s, [ack.message]),
+    );
+    return message;
   }
 
   #me(): string | null {
     return this.channel.getSnapshot().userId;
   }
 
-  #stored(id: string): Message {
-    const message = this.getSnapshot().stored.find((m) => m.id === id);
-    if (!message) throw new RealtimeError('NOT_FOUND', `no message ${id} is loaded`);
-    return message;
-  }
-
-  async #send(message: ChatMessage): Promise<Message> {
-    const clientId = message.clientId!;
-    const { error: _, ...rest } = message;
-    const status = (next: Partial<ChatMessage>) => this.apply((s) => ({
-      ...s, sending: s.sending.map((m) => (m.clientId === clientId ? { ...rest, ...next } as ChatMessage : m)),
-    }));
-    status({ status: 'sending' });
+  async #send({ error: _, ...message }: ChatMessage): Promise<Message> {
+    const { clientId, content, attachments } = message;
+    const show = (next: Partial<ChatMessage>) => {
+      this.merge({ sending: this.base.sending.map((m) => (m.clientId === clientId ? { ...message, ...next } as ChatMessage : m)) });
+    };
+    show({ status: 'sending' });
     try {
-      const ack = await this.channel.ask(
-        'message:send',
-        { conversationId: this.#id, content: message.content, clientId, ...(message.attachments?.length && { attachments: message.attachments }) },
-        { timeout: SEND_TIMEOUT },
-      );
+      const request = { conversationId: this.#id, content, clientId, ...(attachments?.length && { attachments }) } as MessageSendRequest;
+      const ack = await this.channel.ask('message:send', request, { timeout: SEND_TIMEOUT });
       if (this.running) this.#came(ack.message);
       return asMessage(ack.message);
     } catch (error) {
-      const e = asRealtimeError(error, 'DISCONNECTED');
-      status({ status: 'failed', error: e });
-      throw e;
+      show({ status: 'failed', error: asRealtimeError(error) });
+      throw error;
     }
   }
 
@@ -223,7 +208,7 @@ export class MessageStore extends LiveStore<State> {
   }
 
   async #load(): Promise<void> {
-    await this.#page(undefined);
+    await this.#page();
     await this.#sayDelivered().catch(() => {});
     await this.#describe();
   }
@@ -233,29 +218,24 @@ export class MessageStore extends LiveStore<State> {
     const me = this.#me();
     this.apply((s) => {
       let next: State = { ...s, conversation, unreadCount: conversation.unreadCount, me };
-      for (const { userId, readMessageId, deliveredMessageId } of receipts as Receipt[]) {
+      for (const { userId, readMessageId, deliveredMessageId } of receipts) {
         next = reached(userId, { ...(readMessageId && { read: readMessageId }), ...(deliveredMessageId && { delivered: deliveredMessageId }) })(next);
       }
       return next;
     });
   }
 
-  async #page(before: string | undefined): Promise<void> {
-    this.apply((s) => ({ ...s, isLoading: true, error: null }));
-    try {
-      const request = { conversationId: this.#id, limit: PAGE, ...(before !== undefined && { before }) };
-      const { messages, hasMore } = await this.channel.ask('message:history', request);
-      this.apply((s) => {
-        // A newest page that does not reach what is here leaves a hole: what is older is loaded again on demand.
-        const hole = before === undefined && hasMore && s.stored.length > 0 && s.stored.at(-1)!.id < messages[0]!.id;
-        const known = before === undefined && !hole && s.stored.length > 0 && s.stored[0]!.id < (messages[0]?.id ?? '');
-        const next = put(hole ? { ...s, stored: s.stored.filter(({ id }) => id > messages[0]!.id) } : s, messages);
-        return { ...next, isLoading: false, hasMore: known ? s.hasMore : hasMore };
-      });
-    } catch (error) {
-      this.apply((s) => ({ ...s, isLoading: false, error: asRealtimeError(error, 'DISCONNECTED') }));
-      throw error;
-    }
+  #page(before?: string): Promise<void> {
+    return this.load(
+      () => this.channel.ask('message:history', { conversationId: this.#id, limit: PAGE, ...(before && { before }) }),
+      (s, { messages, hasMore }) => {
+        const first = messages[0]?.id ?? '';
+        // A newest page that does not reach what is here would leave a hole: what is older is loaded on demand.
+        const reaches = s.stored.some(({ id }) => id >= first) && s.stored[0]!.id < first;
+        const kept = before || reaches || !hasMore ? s.stored : s.stored.filter(({ id }) => id >= first);
+        return { stored: put({ ...s, stored: kept }, messages).stored, hasMore: !before && reaches ? s.hasMore : hasMore };
+      },
+    );
   }
 
   #viewOf(state: State): MessagesState {
@@ -281,6 +261,11 @@ export function messageStore(client: Realtime, conversationId: string): MessageS
 }
 
 type Change = (state: State) => State;
+
+function found<T>(message: T | undefined): T {
+  if (!message) throw new RealtimeError('NOT_FOUND', 'no such message is here');
+  return message;
+}
 
 const asMessage = (event: MessageEvent): Message => ({ ...event, version: 1, isEdited: false, isDeleted: false });
 

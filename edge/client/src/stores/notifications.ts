@@ -1,5 +1,5 @@
 import type { Realtime } from '../core/client.js';
-import { asRealtimeError, type RealtimeError } from '../core/errors.js';
+import type { RealtimeError } from '../core/errors.js';
 import type { NotificationEvent, UnreadCount } from '../generated/index.js';
 import { LiveStore, prepend, shared } from './shared.js';
 
@@ -42,63 +42,55 @@ export class NotificationStore extends LiveStore<NotificationsState> {
   }
 
   protected override connected(fresh: boolean): void {
-    if (fresh) void this.#load(undefined).catch(() => {});
+    if (fresh) void this.#load().catch(() => {});
   }
 
   /** Loads the next older page. */
-  async loadMore(): Promise<void> {
+  readonly loadMore = async (): Promise<void> => {
     if (this.base.hasMore && !this.base.isLoading) await this.#load(this.#cursor);
-  }
+  };
 
-  async markAsRead(notificationId: string): Promise<UnreadCount> {
-    return this.attempt(
-      counting(notificationId, true, marked(notificationId, true)),
-      () => this.channel.ask('notification:mark-read', { notificationId }),
-      (s, { unreadCount }) => counted(unreadCount)(s),
-    );
-  }
+  readonly markAsRead = (notificationId: string): Promise<UnreadCount> => this.#mark(notificationId, true, 'notification:mark-read');
 
-  async markAsUnread(notificationId: string): Promise<UnreadCount> {
-    return this.attempt(
-      counting(notificationId, false, marked(notificationId, false)),
-      () => this.channel.ask('notification:mark-unread', { notificationId }),
-      (s, { unreadCount }) => counted(unreadCount)(s),
-    );
-  }
+  readonly markAsUnread = (notificationId: string): Promise<UnreadCount> => this.#mark(notificationId, false, 'notification:mark-unread');
 
-  async markAllAsRead(): Promise<UnreadCount> {
-    return this.attempt(
-      (s) => counted(0)(allRead(s)),
-      () => this.channel.ask('notification:mark-all-read', {}),
-      (s, { unreadCount }) => counted(unreadCount)(s),
-    );
-  }
+  readonly markAllAsRead = (): Promise<UnreadCount> => this.attempt(
+    (s) => counted(0)(allRead(s)),
+    () => this.channel.ask('notification:mark-all-read', {}),
+    (s, { unreadCount }) => counted(unreadCount)(s),
+  );
 
-  async deleteNotification(notificationId: string): Promise<void> {
+  readonly deleteNotification = async (notificationId: string): Promise<void> => {
     const known = this.getSnapshot().notifications.find(({ id }) => id === notificationId);
     await this.attempt(
       counting(notificationId, true, without(notificationId)),
       () => this.channel.ask('notification:delete', { notificationId, ...(known && { wasUnread: !known.read }) }),
     );
+  };
+
+  #mark(notificationId: string, read: boolean, command: 'notification:mark-read' | 'notification:mark-unread'): Promise<UnreadCount> {
+    return this.attempt(
+      counting(notificationId, read, marked(notificationId, read)),
+      () => this.channel.ask(command, { notificationId }),
+      (s, { unreadCount }) => counted(unreadCount)(s),
+    );
   }
 
-  async #load(cursor: string | undefined): Promise<void> {
-    if (cursor === undefined) this.#live.clear();
-    this.apply((s) => ({ ...s, isLoading: true, error: null }));
-    try {
-      const page = await this.channel.ask('notification:list', { limit: PAGE, ...(cursor !== undefined && { cursor }) });
-      this.#cursor = page.nextCursor;
-      this.apply((s) => ({
-        ...s,
-        notifications: merged(cursor === undefined ? s.notifications.filter(({ id }) => this.#live.has(id)) : s.notifications, page.notifications),
-        unreadCount: cursor === undefined ? page.unreadCount : s.unreadCount,
-        hasMore: page.nextCursor !== undefined,
-        isLoading: false,
-      }));
-    } catch (error) {
-      this.apply((s) => ({ ...s, isLoading: false, error: asRealtimeError(error, 'DISCONNECTED') }));
-      throw error;
-    }
+  async #load(cursor?: string): Promise<void> {
+    if (!cursor) this.#live.clear();
+    await this.load(
+      () => this.channel.ask('notification:list', { limit: PAGE, ...(cursor && { cursor }) }),
+      (s, page) => {
+        this.#cursor = page.nextCursor;
+        const newer = cursor ? s.notifications : s.notifications.filter(({ id }) => this.#live.has(id));
+        const known = new Set(newer.map(({ id }) => id));
+        return {
+          notifications: [...newer, ...page.notifications.filter(({ id }) => !known.has(id))],
+          unreadCount: cursor ? s.unreadCount : page.unreadCount,
+          hasMore: !!page.nextCursor,
+        };
+      },
+    );
   }
 }
 
@@ -137,9 +129,4 @@ function counting(id: string, read: boolean, change: Change): Change {
     const next = change(s);
     return !item || item.read === read ? next : counted(Math.max(s.unreadCount + (read ? -1 : 1), 0))(next);
   };
-}
-
-function merged(newer: readonly NotificationItem[], older: readonly NotificationItem[]): readonly NotificationItem[] {
-  const known = new Set(newer.map(({ id }) => id));
-  return [...newer, ...older.filter(({ id }) => !known.has(id))];
 }

@@ -1,6 +1,5 @@
 import type { Realtime } from '../core/client.js';
-import type { PresenceAck, PresenceEntry, PresenceUpdateEvent } from '../generated/index.js';
-import { PresenceStatus } from '../generated/index.js';
+import type { CommandName, CommandRequest, PresenceAck, PresenceEntry, PresenceStatus, PresenceUpdateEvent } from '../generated/index.js';
 import { LiveStore, shared } from './shared.js';
 
 /** One user's presence, over all of the user's devices. */
@@ -22,7 +21,7 @@ export interface PresenceState {
   readonly myCustomStatus: string | null;
 }
 
-const EMPTY: PresenceState = { users: new Map(), myStatus: PresenceStatus.ONLINE, myActivity: null, myCustomStatus: null };
+const EMPTY: PresenceState = { users: new Map(), myStatus: 'online', myActivity: null, myCustomStatus: null };
 const ACTIVITY_ENDS = 300_000; // ms after which what one is doing is taken back
 
 /** Who is here, and how the user is. */
@@ -60,22 +59,21 @@ export class PresenceStore extends LiveStore<PresenceState> {
     });
   }
 
-  setStatus(status: PresenceStatus): Promise<void> {
-    return this.#say({ myStatus: status }, () => this.channel.ask('presence:set-status', { status }));
-  }
+  readonly setStatus = (status: PresenceStatus): Promise<void> => this.#say({ myStatus: status }, 'presence:set-status', { status });
 
   /** Says what one is doing; null, and five minutes, take it back. */
-  setActivity(activity: string | null): Promise<void> {
+  readonly setActivity = (activity: string | null): Promise<void> => {
     clearTimeout(this.#activityEnds);
-    if (!activity) return this.#say({ myActivity: null }, () => this.channel.ask('presence:clear-activity', {}));
+    if (!activity) return this.#say({ myActivity: null }, 'presence:clear-activity', {});
     this.#activityEnds = setTimeout(() => void this.setActivity(null).catch(() => {}), ACTIVITY_ENDS);
-    return this.#say({ myActivity: activity }, () => this.channel.ask('presence:set-activity', { activity }));
-  }
+    return this.#say({ myActivity: activity }, 'presence:set-activity', { activity });
+  };
 
-  setCustomStatus(customStatus: string | null): Promise<void> {
-    if (!customStatus) return this.#say({ myCustomStatus: null }, () => this.channel.ask('presence:clear-custom-status', {}));
-    return this.#say({ myCustomStatus: customStatus }, () => this.channel.ask('presence:set-custom-status', { customStatus }));
-  }
+  readonly setCustomStatus = (customStatus: string | null): Promise<void> => (
+    customStatus
+      ? this.#say({ myCustomStatus: customStatus }, 'presence:set-custom-status', { customStatus })
+      : this.#say({ myCustomStatus: null }, 'presence:clear-custom-status', {})
+  );
 
   // Who is around was said when the connection opened, and may have changed since: watching them for a
   // moment gives a snapshot, and they stay seen.
@@ -90,10 +88,10 @@ export class PresenceStore extends LiveStore<PresenceState> {
       .catch(() => {}); // they are unknown until they change
   }
 
-  async #say(change: Partial<PresenceState>, ask: () => Promise<PresenceAck>): Promise<void> {
+  async #say<C extends CommandName>(change: Partial<PresenceState>, command: C, request: CommandRequest<C>): Promise<void> {
     await this.attempt(
       (s) => ({ ...s, ...change }),
-      ask,
+      () => this.channel.ask(command as string, request) as Promise<PresenceAck>,
       (s, { presence }) => ({ ...this.#with(s, [presence]), ...mine(presence) }),
     );
   }

@@ -1,5 +1,6 @@
 import type { Channel } from '../core/channel.js';
 import type { Realtime } from '../core/client.js';
+import { asRealtimeError } from '../core/errors.js';
 import { Lease } from '../core/lease.js';
 import { type Readable, Store } from '../core/store.js';
 
@@ -60,6 +61,22 @@ export abstract class LiveStore<S> implements Readable<S> {
   protected apply(change: (state: S) => S): void {
     this.#base = change(this.#base);
     this.#show();
+  }
+
+  protected merge(changes: Partial<S>): void {
+    this.apply((s) => ({ ...s, ...changes }));
+  }
+
+  /** Loads something, and shows that it does and how it ended. */
+  protected async load<A>(ask: () => Promise<A>, done: (state: S, answer: A) => Partial<S>): Promise<void> {
+    this.merge({ isLoading: true, error: null } as unknown as Partial<S>);
+    try {
+      const answer = await ask();
+      this.apply((s) => ({ ...s, isLoading: false, ...done(s, answer) }));
+    } catch (error) {
+      this.merge({ isLoading: false, error: asRealtimeError(error) } as unknown as Partial<S>);
+      throw error;
+    }
   }
 
   /**

@@ -30,9 +30,12 @@ export class TypingStore extends LiveStore<TypingState> {
     // Whoever is in the conversation is in its room from CONNECT on. Joining is for those who left it, and
     // there is no leaving: other parts of the page may listen to the same room.
     keep(channel.interests.acquire(conversationInterest(this.#conversationId)).release);
-    keep(channel.on('typing:start', (e) => e.conversationId === this.#conversationId && this.#typing(e.userId)));
-    keep(channel.on('typing:stop', (e) => e.conversationId === this.#conversationId && this.#stopped(e.userId)));
-    keep(channel.on('message:new', (e) => e.conversationId === this.#conversationId && this.#stopped(e.senderId)));
+    const here = (f: (userId: string) => void) => (e: { conversationId: string; userId?: string; senderId?: string }) => {
+      if (e.conversationId === this.#conversationId) f((e.userId ?? e.senderId)!);
+    };
+    keep(channel.on('typing:start', here((userId) => this.#typing(userId))));
+    keep(channel.on('typing:stop', here((userId) => this.#stopped(userId))));
+    keep(channel.on('message:new', here((userId) => this.#stopped(userId))));
     keep(() => {
       if (this.base.isTyping) this.#say('typing:stop');
       clearTimeout(this.#stopTimer);
@@ -47,23 +50,23 @@ export class TypingStore extends LiveStore<TypingState> {
   }
 
   /** To be called with every key: the server hears of it now and then. */
-  startTyping(): void {
+  readonly startTyping = (): void => {
     if (!this.running) return;
-    this.apply((s) => (s.isTyping ? s : { ...s, isTyping: true }));
+    if (!this.base.isTyping) this.merge({ isTyping: true });
     clearTimeout(this.#stopTimer);
-    this.#stopTimer = setTimeout(() => this.stopTyping(), STOP_AFTER);
+    this.#stopTimer = setTimeout(this.stopTyping, STOP_AFTER);
     if (Date.now() - this.#said < SAY_AGAIN) return;
     this.#said = Date.now();
     this.#say('typing:start');
-  }
+  };
 
-  stopTyping(): void {
+  readonly stopTyping = (): void => {
     clearTimeout(this.#stopTimer);
     if (!this.base.isTyping) return;
     this.#said = 0;
-    this.apply((s) => ({ ...s, isTyping: false }));
+    this.merge({ isTyping: false });
     this.#say('typing:stop');
-  }
+  };
 
   // Typing passes: what cannot be said now is not said later.
   #say(event: 'typing:start' | 'typing:stop'): void {
@@ -74,13 +77,13 @@ export class TypingStore extends LiveStore<TypingState> {
     if (userId === this.channel.getSnapshot().userId) return;
     clearTimeout(this.#forget.get(userId));
     this.#forget.set(userId, setTimeout(() => this.#stopped(userId), FORGET_AFTER));
-    this.apply((s) => (s.typingUsers.includes(userId) ? s : { ...s, typingUsers: [...s.typingUsers, userId] }));
+    this.merge({ typingUsers: [...new Set(this.base.typingUsers).add(userId)] });
   }
 
   #stopped(userId: string): void {
     clearTimeout(this.#forget.get(userId));
     this.#forget.delete(userId);
-    this.apply((s) => (s.typingUsers.includes(userId) ? { ...s, typingUsers: s.typingUsers.filter((id) => id !== userId) } : s));
+    this.merge({ typingUsers: this.base.typingUsers.filter((id) => id !== userId) });
   }
 }
 

@@ -1,14 +1,12 @@
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { edge } from '../../../e2e/lib/program.mjs';
-import { Bus } from '../../../e2e/lib/bus.mjs';
-import { client, eventually, someone, wire } from '../lib/page.js';
+import { busOf, client, eventually, someone, wire } from '../lib/page.js';
 
 test('an edge is killed, another takes over: nothing lost, nothing twice, nothing asked for again', async () => {
-  const bus = await Bus.connect(inject('bareNatsUrl'));
+  const bus = await busOf(inject('bareNatsUrl'));
   const flags = ['--drain-timeout', '200ms'];
   const [first, second] = await Promise.all([edge(inject('bareNatsUrl'), flags), edge(inject('bareNatsUrl'), flags)]);
   onTestFinished(async () => {
-    await bus.close();
     await first.kill();
     await second.stop();
   });

@@ -1,13 +1,12 @@
 import { expect, inject, test } from 'vitest';
-import { Bus } from '../../../e2e/lib/bus.mjs';
-import { client, eventually, is, pause, someone, wire } from '../lib/page.js';
+import { busOf, client, eventually, is, pause, someone, wire } from '../lib/page.js';
 
 // A service of the test's own, on the bus: what it is asked is what the server was asked.
 async function service(answer: (event: string, body: any) => object) {
-  const bus = await Bus.connect(inject('bareNatsUrl'));
+  const bus = await busOf(inject('bareNatsUrl'));
   const name = someone('feed').replaceAll('-', '');
   const asked: [string, any][] = [];
-  bus.nc.subscribe(`cmd.${name}.*`, { callback: (_: unknown, m: any) => {
+  bus.nc.subscribe(`cmd.${name}.*`, { callback: (_, m) => {
     const event = m.subject.slice(`cmd.${name}.`.length);
     const body = m.json();
     asked.push([event, body]);

@@ -11,11 +11,27 @@ export { eventually, pause, someone, token, tokenOf, within };
 
 export const serverUrl = (): string => inject('url');
 
-let bus: Promise<Bus> | undefined;
+/** A place on NATS: what services would publish and answer. */
+export interface TestBus {
+  readonly nc: {
+    subscribe(subject: string, options: { callback: (error: unknown, message: { subject: string; json(): any; respond(data: string): void }) => void }): { unsubscribe(): void };
+    flush(): Promise<void>;
+  };
+  log(subject: string, payload: object): Promise<{ seq: number }>;
+}
 
-/** The test file's place on NATS. */
-export function theBus(): Promise<Bus> {
-  return (bus ??= Bus.connect(inject('natsUrl')));
+/** A connection to NATS that goes away with the test. */
+export async function busOf(url: string): Promise<TestBus> {
+  const made = await Bus.connect(url);
+  onTestFinished(() => made.close());
+  return made as unknown as TestBus;
+}
+
+let bus: Promise<TestBus> | undefined;
+
+/** The test file's place beside the services. */
+export function theBus(): Promise<TestBus> {
+  return (bus ??= Bus.connect(inject('natsUrl')) as unknown as Promise<TestBus>);
 }
 
 export async function wire(target = serverUrl()): Promise<Wire> {

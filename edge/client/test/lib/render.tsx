@@ -33,7 +33,7 @@ export function render(node: ReactNode, client?: Realtime): Rendered {
 }
 
 /** A hook's newest result, and every one before it: what showed for a moment only shows there. */
-export function renderHook<P, R>(hook: (props: P) => R, client: Realtime | undefined, props: P) {
+export function renderHook<P, R>(hook: (props: P) => R, client: Realtime | undefined, props: NoInfer<P>) {
   const seen: R[] = [];
   function Probe({ given }: { given: P }) {
     const result = hook(given);

@@ -2,6 +2,7 @@
 // their own.
 
 import type { TestProject } from 'vitest/node';
+import { writeExamples } from './examples.mjs';
 import { up } from '../../../e2e/lib/program.mjs';
 
 declare module 'vitest' {
@@ -14,6 +15,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject) {
+  writeExamples();
   const quick = ['--rate-limit', '10000', '--drain-timeout', '200ms'];
   const [server, bare] = await Promise.all([
     up(['--services', 'all', '--idle-after', '2s', '--digest-window', '500ms', '--push-interval', '100ms', ...quick]), up(quick),

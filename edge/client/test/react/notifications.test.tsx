@@ -1,7 +1,6 @@
-import { expect, inject, onTestFinished, test } from 'vitest';
-import { Bus } from '../../../e2e/lib/bus.mjs';
+import { expect, inject, test } from 'vitest';
 import { useNotifications } from '@lexiflow/realtime/react';
-import { client, eventually, is, outgoing, someone, theBus, wire } from '../lib/page.js';
+import { busOf, client, eventually, is, outgoing, someone, theBus, wire } from '../lib/page.js';
 import { renderHook } from '../lib/render.js';
 
 const escape = (id: string) => id.replace(/[^A-Za-z0-9_-]/g, (c) => `=${c.charCodeAt(0).toString(16).toUpperCase()}`);
@@ -52,8 +51,7 @@ test('what was kept is there from the start, page by page', async () => {
 });
 
 test('shows at once, and takes back what was refused', async () => {
-  const bus = await Bus.connect(inject('bareNatsUrl')); // without the service that could do it
-  onTestFinished(() => bus.close());
+  const bus = await busOf(inject('bareNatsUrl')); // without the service that could do it
   const user = someone();
   const hook = renderHook(() => useNotifications(), client({ user, url: inject('bareUrl') }), undefined);
   await eventually(() => hook.current.isConnected && hook.current.error?.code === 'UNAVAILABLE', 'no history');
