@@ -8,11 +8,12 @@ BIN       := bin
 E2E       := edge/e2e
 PEERS     := cmd/lexiload/peers
 SOCKETIO  := $(PEERS)/socketio
+CLIENT    := edge/client
 BENCH     ?= all
 BENCH_quick  := --quick
 BENCH_record := --record deploy/BENCHMARKS.md
 
-.PHONY: up test test-go test-node generate chaos lint fmt fuzz bench build clean
+.PHONY: up test test-go test-node test-client generate chaos lint fmt fuzz bench build clean
 
 up:
 	$(GO) run ./cmd/lexiflow up
@@ -20,7 +21,7 @@ up:
 build:
 	$(GO) build -o $(BIN)/ ./cmd/lexiflow ./cmd/lexiload ./edge/conformance
 
-test: test-go test-node
+test: test-go test-node test-client
 
 # The twin for systems without epoll must keep building.
 test-go:
@@ -33,6 +34,10 @@ test-go:
 test-node: $(E2E)/node_modules/.installed build
 	cd $(E2E) && LEXIFLOW_BIN=$(CURDIR)/$(BIN)/lexiflow CONFORMANCE_BIN=$(CURDIR)/$(BIN)/conformance npm test
 
+# The npm package: built as it is published, then its tests against the real processes with React 18.2 and 19.
+test-client: $(CLIENT)/node_modules/.installed $(E2E)/node_modules/.installed build
+	cd $(CLIENT) && npm run --silent build && LEXIFLOW_BIN=$(CURDIR)/$(BIN)/lexiflow npm test
+
 # TypeScript, JSON Schemas and AsyncAPI from the declarations in subjects; a test fails while they are stale.
 generate:
 	$(GO) generate ./...
@@ -44,6 +49,10 @@ chaos:
 
 $(E2E)/node_modules/.installed: $(E2E)/package-lock.json
 	cd $(E2E) && npm ci --no-audit --no-fund
+	@touch $@
+
+$(CLIENT)/node_modules/.installed: $(CLIENT)/package-lock.json
+	cd $(CLIENT) && npm ci --no-audit --no-fund
 	@touch $@
 
 lint:
@@ -76,4 +85,4 @@ $(SOCKETIO)/node_modules/.installed: $(SOCKETIO)/package-lock.json
 	@touch $@
 
 clean:
-	rm -rf $(BIN) $(E2E)/node_modules $(SOCKETIO)/node_modules
+	rm -rf $(BIN) $(E2E)/node_modules $(SOCKETIO)/node_modules $(CLIENT)/node_modules $(CLIENT)/test/react-18/node_modules $(CLIENT)/dist

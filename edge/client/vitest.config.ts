@@ -16,6 +16,7 @@ const react = (folder: string) => ({ find: /^(react|react-dom)(\/.*)?$/, replace
 export default defineConfig({
   test: {
     globalSetup: './test/lib/server.ts',
+    maxWorkers: 4, // they wait more than they work
     testTimeout: 20_000,
     hookTimeout: 30_000,
     projects: [

@@ -13,100 +13,81 @@ export interface ActivityOptions {
 
 const SIGNS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'focus'] as const;
 
+const activities = new WeakMap<Realtime, Lease>();
+
 /**
- * Says `presence:active` and `presence:idle` by what the human before the page does. Without it a server
- * has to take each heartbeat of an open tab for activity. One per client, whoever asks for it.
+ * Says `presence:active` and `presence:idle` by what the human before the page does, until the returned
+ * function is called. Without it a server has to take each heartbeat of an open tab for activity. There is
+ * one for each client, whoever asks for it, and the first to ask sets the options.
  */
-class Activity {
-  readonly take: () => () => void;
-  readonly #channel: Channel;
-  readonly #idleAfter: number;
-  readonly #hiddenAfter: number;
-  readonly #repeatEvery: number;
-  #active = true;
-  #seen = 0; // when the human last did something
-  #said = 0; // when the server was last told so
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #stop: (() => void)[] = [];
-
-  constructor(client: Realtime, options: ActivityOptions) {
-    this.#channel = client.channel('/events');
-    this.#idleAfter = options.idleAfter ?? 300_000;
-    this.#hiddenAfter = options.hiddenAfter ?? 30_000;
-    this.#repeatEvery = options.repeatEvery ?? 60_000;
-    const lease = new Lease(client.linger, () => this.#begin(), () => this.#end());
-    this.take = () => lease.take();
+export function watchActivity(client: Realtime, options: ActivityOptions = {}): () => void {
+  let lease = activities.get(client);
+  if (!lease) {
+    let stop: (() => void) | undefined;
+    lease = new Lease(client.linger, () => (stop = watch(client.channel('/events'), options)), () => stop?.());
+    activities.set(client, lease);
   }
-
-  #begin(): void {
-    if (typeof window === 'undefined') return;
-    const sign = () => this.#sign();
-    const visibility = () => {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-      if (document.visibilityState === 'visible') this.#sign();
-      else this.#watch();
-    };
-    for (const name of SIGNS) window.addEventListener(name, sign, { passive: true, capture: true });
-    document.addEventListener('visibilitychange', visibility);
-    let connects = 0;
-    const connection = () => {
-      const state = this.#channel.getSnapshot();
-      if (state.status !== 'connected' || state.connects === connects) return;
-      connects = state.connects;
-      this.#say();
-    };
-    this.#stop = [
-      () => SIGNS.forEach((name) => window.removeEventListener(name, sign, { capture: true })),
-      () => document.removeEventListener('visibilitychange', visibility),
-      this.#channel.subscribe(connection),
-      this.#channel.retain(),
-    ];
-    this.#seen = Date.now();
-    this.#active = document.visibilityState !== 'hidden';
-    connection();
-    this.#watch();
-  }
-
-  #end(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    for (const stop of this.#stop.splice(0)) stop();
-  }
-
-  #sign(): void {
-    this.#seen = Date.now();
-    if (!this.#active || this.#seen - this.#said >= this.#repeatEvery) {
-      this.#active = true;
-      this.#say();
-    }
-    this.#watch();
-  }
-
-  // The timer is not set anew for every move of the pointer: when it ends it looks how long ago the last was.
-  #watch(): void {
-    if (!this.#active || this.#timer !== undefined) return;
-    const wait = document.visibilityState === 'hidden' ? this.#hiddenAfter : this.#idleAfter;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (Date.now() - this.#seen < wait) return this.#watch();
-      this.#active = false;
-      this.#say();
-    }, Math.max(this.#seen + wait - Date.now(), 0));
-  }
-
-  #say(): void {
-    if (!this.#channel.connected) return; // said with the next connection
-    this.#said = Date.now();
-    this.#channel.ask(this.#active ? 'presence:active' : 'presence:idle', {}).catch(() => {}); // the next one says it again
-  }
+  return lease.take();
 }
 
-const activities = new WeakMap<Realtime, Activity>();
+function watch(channel: Channel, { idleAfter = 300_000, hiddenAfter = 30_000, repeatEvery = 60_000 }: ActivityOptions): (() => void) | undefined {
+  if (typeof document === 'undefined') return;
+  const hidden = () => document.visibilityState === 'hidden';
+  let active = !hidden();
+  let seen = Date.now(); // when the human last did something
+  let said = 0; // when the server was last told so
+  let connects = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Tells the server what the human does until the returned function is called. The first to ask sets the options. */
-export function watchActivity(client: Realtime, options: ActivityOptions = {}): () => void {
-  let activity = activities.get(client);
-  if (!activity) activities.set(client, (activity = new Activity(client, options)));
-  return activity.take();
+  const say = () => {
+    if (!channel.connected) return; // said with the next connection
+    said = Date.now();
+    channel.ask(active ? 'presence:active' : 'presence:idle', {}).catch(() => {}); // the next one says it again
+  };
+  // The timer is not set anew for every move of the pointer: when it ends it looks how long ago the last was.
+  const wait = () => {
+    if (!active || timer !== undefined) return;
+    const patience = hidden() ? hiddenAfter : idleAfter;
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (Date.now() - seen < patience) return wait();
+      active = false;
+      say();
+    }, Math.max(seen + patience - Date.now(), 0));
+  };
+  const sign = () => {
+    seen = Date.now();
+    if (!active || seen - said >= repeatEvery) {
+      active = true;
+      say();
+    }
+    wait();
+  };
+  const visibility = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (hidden()) wait();
+    else sign();
+  };
+  const connection = () => {
+    const state = channel.getSnapshot();
+    if (state.status !== 'connected' || state.connects === connects) return;
+    connects = state.connects;
+    say();
+  };
+
+  const listeners = new AbortController();
+  const { signal } = listeners;
+  for (const name of SIGNS) addEventListener(name, sign, { signal, passive: true, capture: true });
+  document.addEventListener('visibilitychange', visibility, { signal });
+  const off = channel.subscribe(connection);
+  const release = channel.retain();
+  connection();
+  wait();
+  return () => {
+    listeners.abort();
+    clearTimeout(timer);
+    off();
+    release();
+  };
 }

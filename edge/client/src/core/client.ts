@@ -5,7 +5,7 @@ import { RealtimeError } from './errors.js';
 import type { Interest, Subscription } from './interests.js';
 import type { ConnectionState, ConnectionStatus } from './status.js';
 import { type Readable, Store } from './store.js';
-import { Refresher } from './refresher.js';
+import { type Refresher, refresher } from './refresher.js';
 import { Tokens, type TokenSource } from './tokens.js';
 import type { AckOf, EventOf, RequestOf } from './types.js';
 
@@ -90,7 +90,7 @@ class Client implements Realtime {
     this.getSnapshot = this.#state.getSnapshot;
     this.subscribe = this.#state.subscribe;
     this.#tokens = new Tokens(options.getToken);
-    this.#refresher = new Refresher(this.#tokens, options.refreshBefore ?? 60_000, (token) => this.#replace(token));
+    this.#refresher = refresher(this.#tokens, options.refreshBefore ?? 60_000, (token) => this.#replace(token));
     this.#manager = new Manager(this.url, {
       autoConnect: false,
       path: options.path ?? '/socket.io/',

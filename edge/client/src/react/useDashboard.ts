@@ -1,6 +1,6 @@
 'use client';
-import { useCallback, useEffect, useRef } from 'react';
-import { type DashboardState, dashboardStore, type DashboardWish } from '../stores/dashboard.js';
+import { useEffect, useMemo } from 'react';
+import { type DashboardState, dashboardStore } from '../stores/dashboard.js';
 import { useLive, useRealtime } from './context.js';
 import { useConnection } from './useWebSocket.js';
 
@@ -18,29 +18,7 @@ export function useDashboard(): UseDashboardResult {
   const store = dashboardStore(client);
   const state = useLive(store);
   const isConnected = useConnection(client.channel('/dashboard')).status === 'connected';
-  const wish = useRef<DashboardWish | null>(null);
-  const asked = useRef<readonly string[]>([]); // kept over StrictMode's second mount
-
-  useEffect(() => {
-    const mine = store.wish();
-    wish.current = mine;
-    if (asked.current.length > 0) mine.subscribe(asked.current).catch(() => {});
-    return () => {
-      asked.current = mine.types;
-      wish.current = null;
-      mine.release();
-    };
-  }, [store]);
-
-  const subscribe = useCallback(async (types: readonly string[]) => {
-    if (wish.current) return wish.current.subscribe(types);
-    asked.current = [...new Set([...asked.current, ...types])]; // called before this effect has run
-    return [...asked.current];
-  }, []);
-  const unsubscribe = useCallback(async (types: readonly string[]) => {
-    if (wish.current) return wish.current.unsubscribe(types);
-    asked.current = asked.current.filter((type) => !types.includes(type));
-    return [...asked.current];
-  }, []);
-  return { ...state, isConnected, subscribe, unsubscribe, refresh: store.refresh };
+  const wish = useMemo(() => store.wish(), [store]);
+  useEffect(() => wish.hold(), [wish]);
+  return { ...state, isConnected, subscribe: wish.subscribe, unsubscribe: wish.unsubscribe, refresh: store.refresh };
 }

@@ -10,13 +10,11 @@ export function useMessages(conversationId: string | null | undefined) {
   const store = messageStore(client, conversationId ?? '');
   const state = useLive(store.view, !!conversationId);
   const isConnected = useConnection(client.channel('/messaging'), !!conversationId).status === 'connected';
-  const { send, retry, discard, edit, remove, markAsRead, loadMore } = store;
-  return { ...state, isConnected, send, retry, discard, edit, remove, markAsRead, loadMore };
+  return { ...state, isConnected, ...store.actions };
 }
 
 /** Who types in a conversation, and saying that the user does. */
 export function useTypingIndicator(conversationId: string | null | undefined) {
   const store = typingStore(useRealtime(), conversationId ?? '');
-  const { startTyping, stopTyping } = store;
-  return { ...useLive(store, !!conversationId), startTyping, stopTyping };
+  return { ...useLive(store, !!conversationId), ...store.actions };
 }

@@ -26,6 +26,5 @@ export function useNotifications(): UseNotificationsResult {
   const store = notificationStore(useRealtime());
   const state = useLive(store);
   const isConnected = useConnection(useRealtime().channel('/notifications')).status === 'connected';
-  const { markAsRead, markAsUnread, markAllAsRead, deleteNotification, loadMore } = store;
-  return { ...state, isConnected, markAsRead, markAsUnread, markAllAsRead, deleteNotification, loadMore };
+  return { ...state, isConnected, ...store.actions };
 }

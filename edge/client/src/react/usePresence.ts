@@ -53,9 +53,7 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
   }, [store]);
 
   const actions = useMemo(() => ({
-    setStatus: store.setStatus,
-    setActivity: store.setActivity,
-    setCustomStatus: store.setCustomStatus,
+    ...store.actions,
     subscribeToUsers: async (userIds: readonly string[]) => {
       for (const id of userIds) if (!watched.current.has(id)) watched.current.set(id, store.watch([id]));
     },

@@ -1,5 +1,5 @@
 import type { Realtime } from '../core/client.js';
-import { settled, type Subscription } from '../core/interests.js';
+import { type Interest, settled, type Subscription } from '../core/interests.js';
 import type { ActivityFeedEvent, CaseStatsEvent, DashboardAlertEvent, DashboardMetricsEvent, TeamActivityEvent } from '../generated/index.js';
 import { LiveStore, prepend, shared } from './shared.js';
 
@@ -22,17 +22,16 @@ export const DASHBOARD_TYPES = ['metrics', 'activity', 'case-stats', 'team-activ
 
 /** What moves on a dashboard. */
 export class DashboardStore extends LiveStore<DashboardState> {
-  readonly #wishes = new Set<DashboardWish>();
+  readonly #wishes = new Set<Wish>();
 
-  protected override start(keep: (end: () => void) => void): void {
-    const { channel } = this;
-    keep(channel.on('dashboard:metrics', (metrics) => this.merge({ metrics })));
-    keep(channel.on('dashboard:activity', (a) => this.apply((s) => ({ ...s, activities: prepend(s.activities, a, MAX) }))));
-    keep(channel.on('dashboard:case-stats', (c) => {
+  protected override start(): void {
+    this.on('dashboard:metrics', (metrics) => this.merge({ metrics }));
+    this.on('dashboard:activity', (a) => this.apply((s) => ({ ...s, activities: prepend(s.activities, a, MAX) })));
+    this.on('dashboard:case-stats', (c) => {
       this.apply((s) => ({ ...s, caseStats: new Map(s.caseStats).set(c.caseId, c) }));
-    }));
-    keep(channel.on('dashboard:team-activity', (t) => this.apply((s) => ({ ...s, teamActivities: prepend(s.teamActivities, t, MAX) }))));
-    keep(channel.on('dashboard:alert', (a) => this.apply((s) => ({ ...s, alerts: prepend(s.alerts, a, MAX) }))));
+    });
+    this.on('dashboard:team-activity', (t) => this.apply((s) => ({ ...s, teamActivities: prepend(s.teamActivities, t, MAX) })));
+    this.on('dashboard:alert', (a) => this.apply((s) => ({ ...s, alerts: prepend(s.alerts, a, MAX) })));
   }
 
   protected override connected(_fresh: boolean, late: boolean): void {
@@ -41,85 +40,67 @@ export class DashboardStore extends LiveStore<DashboardState> {
 
   /** Asks for the metrics anew; they come as an event. */
   readonly refresh = async (): Promise<void> => {
-    await this.channel.ask('dashboard:request-refresh', {});
+    await this.ask('dashboard:request-refresh', {});
   };
 
   /** A place on the page that shows dashboards. It gets everything until it asks for something. */
   wish(): DashboardWish {
-    const wish = new DashboardWish(
-      (type) => this.channel.interests.acquire({ subscribe: 'dashboard:subscribe', unsubscribe: 'dashboard:unsubscribe', data: { types: [type] }, list: 'types' }),
-      () => this.#agree(),
-      () => {
-        this.#wishes.delete(wish);
-        this.#agree();
+    const chosen = new Set<string>();
+    const held = new Map<string, Subscription>();
+    const wish: Wish = {
+      chosen: false,
+      follow: (some) => {
+        const wanted: readonly string[] = !this.#wishes.has(wish) || !some ? [] : wish.chosen ? [...chosen] : DASHBOARD_TYPES;
+        for (const [type, subscription] of held) if (!wanted.includes(type) && held.delete(type)) subscription.release();
+        for (const type of wanted) if (!held.has(type)) held.set(type, this.channel.interests.acquire(interestIn(type)));
       },
-    );
-    this.#wishes.add(wish);
-    this.#agree();
-    return wish;
+    };
+    const changed = async (types: readonly string[], change: (type: string) => void) => {
+      types.forEach(change);
+      wish.chosen = chosen.size > 0;
+      this.#agree();
+      await Promise.all([...held.values()].map((subscription) => settled(subscription)));
+      return [...chosen];
+    };
+    return {
+      hold: () => {
+        this.#wishes.add(wish);
+        this.#agree();
+        return () => {
+          this.#wishes.delete(wish);
+          wish.follow(false);
+          this.#agree();
+        };
+      },
+      subscribe: (types) => changed(types, (type) => chosen.add(type)),
+      unsubscribe: (types) => changed(types, (type) => chosen.delete(type)),
+    };
   }
 
   // A socket that has asked for one type gets no others. As all of the page share it, whoever wants
   // everything has to say so as soon as somebody wants less.
   #agree(): void {
     const some = [...this.#wishes].some(({ chosen }) => chosen);
-    for (const wish of this.#wishes) wish.everything(some && !wish.chosen);
+    for (const wish of this.#wishes) wish.follow(some);
   }
 }
 
-/** One place's share in the socket's subscriptions. */
-export class DashboardWish {
-  readonly #acquire: (type: string) => Subscription;
-  readonly #changed: () => void;
-  readonly #gone: () => void;
-  readonly #held = new Map<string, Subscription>();
-  #all: Subscription[] = [];
+/** One place's share in what the socket gets. */
+export interface DashboardWish {
+  /** Counts until the returned function is called; what was chosen stays chosen. */
+  hold(): () => void;
+  /** Asks for types; resolves with all that this place has asked for when the server has answered. */
+  subscribe(types: readonly string[]): Promise<string[]>;
+  unsubscribe(types: readonly string[]): Promise<string[]>;
+}
 
-  constructor(acquire: (type: string) => Subscription, changed: () => void, gone: () => void) {
-    this.#acquire = acquire;
-    this.#changed = changed;
-    this.#gone = gone;
-  }
+interface Wish {
+  chosen: boolean;
+  follow(some: boolean): void;
+}
 
-  get chosen(): boolean {
-    return this.#held.size > 0;
-  }
-
-  get types(): string[] {
-    return [...this.#held.keys()];
-  }
-
-  /** Asks for types; resolves when the server has answered. */
-  async subscribe(types: readonly string[]): Promise<string[]> {
-    for (const type of types) if (!this.#held.has(type)) this.#held.set(type, this.#acquire(type));
-    this.#changed();
-    const asked = types.map((type) => this.#held.get(type)!);
-    await Promise.all(asked.map((subscription) => settled(subscription)));
-    return this.types;
-  }
-
-  async unsubscribe(types: readonly string[]): Promise<string[]> {
-    for (const type of types) {
-      this.#held.get(type)?.release();
-      this.#held.delete(type);
-    }
-    this.#changed();
-    return this.types;
-  }
-
-  everything(wanted: boolean): void {
-    if (wanted === this.#all.length > 0) return;
-    const before = this.#all;
-    this.#all = wanted ? DASHBOARD_TYPES.map((type) => this.#acquire(type)) : [];
-    for (const subscription of before) subscription.release();
-  }
-
-  release(): void {
-    for (const subscription of [...this.#held.values(), ...this.#all]) subscription.release();
-    this.#held.clear();
-    this.#all = [];
-    this.#gone();
-  }
+function interestIn(type: string): Interest {
+  return { subscribe: 'dashboard:subscribe', unsubscribe: 'dashboard:unsubscribe', data: { types: [type] }, list: 'types' };
 }
 
 /** The client's dashboard. */

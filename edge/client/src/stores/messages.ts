@@ -66,24 +66,23 @@ export class MessageStore extends LiveStore<State> {
     getInitialSnapshot: (): MessagesState => this.#viewOf(EMPTY),
   };
 
-  protected override start(keep: (end: () => void) => void): void {
-    const { channel } = this;
+  protected override start(): void {
     const own = <E extends { conversationId: string }>(apply: (event: E) => void) => (event: E) => {
       if (event.conversationId === this.#id) apply(event);
     };
-    keep(channel.interests.acquire(conversationInterest(this.#id)).release);
-    keep(channel.on('message:new', own((m) => this.#came(m))));
-    keep(channel.on('message:edited', own((e) => {
+    this.keep(this.channel.interests.acquire(conversationInterest(this.#id)).release);
+    this.on('message:new', own((m) => this.#came(m)));
+    this.on('message:edited', own((e) => {
       this.apply(changed(e.messageId, e.version, { content: e.content, isEdited: true, editedAt: e.editedAt }));
-    })));
-    keep(channel.on('message:deleted', own((e) => this.apply(changed(e.messageId, e.version, gone(e.deletedAt))))));
-    keep(channel.on('conversation:updated', own(({ title, memberIds, revision }) => this.apply((s) => {
+    }));
+    this.on('message:deleted', own((e) => this.apply(changed(e.messageId, e.version, gone(e.deletedAt)))));
+    this.on('conversation:updated', own(({ title, memberIds, revision }) => this.apply((s) => {
       if (!s.conversation || s.conversation.revision >= revision) return s;
       return { ...s, conversation: { ...s.conversation, memberIds, revision, ...(title !== undefined && { title }) } };
-    }))));
-    keep(channel.on('message:read', own((e) => this.apply(reached(e.userId, { read: e.messageId })))));
-    keep(channel.on('message:delivered', own((e) => this.apply(reached(e.userId, { delivered: e.messageId })))));
-    keep(() => clearTimeout(this.#deliveredTimer));
+    })));
+    this.on('message:read', own((e) => this.apply(reached(e.userId, { read: e.messageId }))));
+    this.on('message:delivered', own((e) => this.apply(reached(e.userId, { delivered: e.messageId }))));
+    this.keep(() => clearTimeout(this.#deliveredTimer));
   }
 
   protected override connected(fresh: boolean): void {
@@ -93,58 +92,60 @@ export class MessageStore extends LiveStore<State> {
     void this.#load().catch(() => {});
   }
 
-  /** Loads the next older page. */
-  readonly loadMore = async (): Promise<void> => {
-    const { isLoading, hasMore, stored } = this.base;
-    if (!isLoading && hasMore) await this.#page(stored[0]?.id);
-  };
+  readonly actions = {
+    /** Loads the next older page. */
+    loadMore: async (): Promise<void> => {
+      const { isLoading, hasMore, stored } = this.base;
+      if (!isLoading && hasMore) await this.#page(stored[0]?.id);
+    },
 
-  /** Shows the message at once and sends it, again with the same name if the connection is lost meanwhile. */
-  readonly send = (content: string, attachments: readonly string[] = []): Promise<Message> => {
-    const clientId = newClientId();
-    const createdAt = new Date().toISOString();
-    const message: ChatMessage = {
-      id: clientId, clientId, conversationId: this.#id, content, senderId: this.#me() ?? '', attachments: [...attachments],
-      createdAt, timestamp: createdAt, version: 1, isEdited: false, isDeleted: false, status: 'sending',
-    };
-    this.merge({ sending: [...this.base.sending, message] });
-    return this.#send(message);
-  };
+    /** Shows the message at once and sends it, again with the same name if the connection is lost meanwhile. */
+    send: (content: string, attachments: readonly string[] = []): Promise<Message> => {
+      const clientId = newClientId();
+      const createdAt = new Date().toISOString();
+      const message: ChatMessage = {
+        id: clientId, clientId, conversationId: this.#id, content, senderId: this.#me() ?? '', attachments: [...attachments],
+        createdAt, timestamp: createdAt, version: 1, isEdited: false, isDeleted: false, status: 'sending',
+      };
+      this.merge({ sending: [...this.base.sending, message] });
+      return this.#send(message);
+    },
 
-  /** Sends a failed message again. It carries the name that it had, so it cannot arrive twice. */
-  readonly retry = async (clientId: string): Promise<Message> =>
-    this.#send(found(this.base.sending.find((m) => m.clientId === clientId && m.status === 'failed')));
+    /** Sends a failed message again. It carries the name that it had, so it cannot arrive twice. */
+    retry: async (clientId: string): Promise<Message> =>
+      this.#send(found(this.base.sending.find((m) => m.clientId === clientId && m.status === 'failed'))),
 
-  /** Takes a failed message away. */
-  readonly discard = (clientId: string): void => {
-    this.merge({ sending: this.base.sending.filter((m) => m.clientId !== clientId || m.status !== 'failed') });
-  };
+    /** Takes a failed message away. */
+    discard: (clientId: string): void => {
+      this.merge({ sending: this.base.sending.filter((m) => m.clientId !== clientId || m.status !== 'failed') });
+    },
 
-  readonly edit = (messageId: string, content: string): Promise<Message> => (
-    this.#change(messageId, { content, isEdited: true }, 'message:edit', { content })
-  );
+    edit: (messageId: string, content: string): Promise<Message> => (
+      this.#change(messageId, { content, isEdited: true }, 'message:edit', { content })
+    ),
 
-  readonly remove = (messageId: string): Promise<Message> => (
-    this.#change(messageId, gone(new Date().toISOString()), 'message:delete')
-  );
+    remove: (messageId: string): Promise<Message> => (
+      this.#change(messageId, gone(new Date().toISOString()), 'message:delete')
+    ),
 
-  /** Says that the user has read everything up to a message, by default the newest. */
-  readonly markAsRead = async (messageId = this.base.stored.at(-1)?.id): Promise<void> => {
-    const me = this.#me();
-    if (!messageId || !me || (this.getSnapshot().receipts.get(me)?.read ?? '') >= messageId) return;
-    const newest = this.base.stored.at(-1)?.id === messageId;
-    await this.attempt(
-      (s) => ({ ...reached(me, { read: messageId })(s), unreadCount: newest ? 0 : s.unreadCount }),
-      () => this.channel.ask('message:read', { conversationId: this.#id, messageId }),
-      (s, { unreadCount }) => ({ ...s, unreadCount }),
-    );
+    /** Says that the user has read everything up to a message, by default the newest. */
+    markAsRead: async (messageId = this.base.stored.at(-1)?.id): Promise<void> => {
+      const me = this.#me();
+      if (!messageId || !me || (this.getSnapshot().receipts.get(me)?.read ?? '') >= messageId) return;
+      const newest = this.base.stored.at(-1)?.id === messageId;
+      await this.attempt(
+        (s) => ({ ...reached(me, { read: messageId })(s), unreadCount: newest ? 0 : s.unreadCount }),
+        () => this.ask('message:read', { conversationId: this.#id, messageId }),
+        (s, { unreadCount }) => ({ ...s, unreadCount }),
+      );
+    },
   };
 
   async #change(messageId: string, to: Partial<Message>, command: 'message:edit' | 'message:delete', more?: { content: string }): Promise<Message> {
     const { version } = found(this.getSnapshot().stored.find(({ id }) => id === messageId));
     const { message } = await this.attempt(
       changed(messageId, version + 1, to),
-      () => this.channel.ask(command as 'message:edit', { conversationId: this.#id, messageId, ...more } as MessageEditRequest),
+      () => this.ask(command as 'message:edit', { conversationId: this.#id, messageId, ...more } as MessageEditRequest),
       (s, ack) => put(s, [ack.message]),
     );
     return message;
@@ -162,7 +163,7 @@ export class MessageStore extends LiveStore<State> {
     show({ status: 'sending' });
     try {
       const request = { conversationId: this.#id, content, clientId, ...(attachments?.length && { attachments }) } as MessageSendRequest;
-      const ack = await this.channel.ask('message:send', request, { timeout: SEND_TIMEOUT });
+      const ack = await this.ask('message:send', request, { timeout: SEND_TIMEOUT });
       if (this.running) this.#came(ack.message);
       return asMessage(ack.message);
     } catch (error) {
@@ -199,7 +200,7 @@ export class MessageStore extends LiveStore<State> {
     const before = this.#delivered;
     this.#delivered = newest;
     try {
-      await this.channel.ask('message:delivered', { conversationId: this.#id, messageId: newest });
+      await this.ask('message:delivered', { conversationId: this.#id, messageId: newest });
       return true;
     } catch (error) {
       this.#delivered = before;
@@ -214,7 +215,7 @@ export class MessageStore extends LiveStore<State> {
   }
 
   async #describe(): Promise<void> {
-    const { conversation, receipts } = await this.channel.ask('conversation:members', { conversationId: this.#id });
+    const { conversation, receipts } = await this.ask('conversation:members', { conversationId: this.#id });
     const me = this.#me();
     this.apply((s) => {
       let next: State = { ...s, conversation, unreadCount: conversation.unreadCount, me };
@@ -227,7 +228,7 @@ export class MessageStore extends LiveStore<State> {
 
   #page(before?: string): Promise<void> {
     return this.load(
-      () => this.channel.ask('message:history', { conversationId: this.#id, limit: PAGE, ...(before && { before }) }),
+      () => this.ask('message:history', { conversationId: this.#id, limit: PAGE, ...(before && { before }) }),
       (s, { messages, hasMore }) => {
         const first = messages[0]?.id ?? '';
         // A newest page that does not reach what is here would leave a hole: what is older is loaded on demand.

@@ -28,50 +28,51 @@ export class NotificationStore extends LiveStore<NotificationsState> {
   #cursor: string | undefined;
   readonly #live = new Set<string>(); // what has come since the newest page was asked for
 
-  protected override start(keep: (end: () => void) => void): void {
-    const { channel } = this;
-    keep(channel.on('notification:new', (n) => {
+  protected override start(): void {
+    this.on('notification:new', (n) => {
       this.#live.add(n.id);
       this.apply((s) => ({ ...s, notifications: prepend(s.notifications, { ...n, read: false }, MAX) }));
-    }));
-    keep(channel.on('notification:read', ({ notificationId, readAt }) => this.apply(marked(notificationId, true, readAt))));
-    keep(channel.on('notification:unread', ({ notificationId }) => this.apply(marked(notificationId, false))));
-    keep(channel.on('notification:all-read', () => this.apply(allRead)));
-    keep(channel.on('notification:deleted', ({ notificationId }) => this.apply(without(notificationId))));
-    keep(channel.on('notification:count', ({ count }) => this.apply(counted(count))));
+    });
+    this.on('notification:read', ({ notificationId, readAt }) => this.apply(marked(notificationId, true, readAt)));
+    this.on('notification:unread', ({ notificationId }) => this.apply(marked(notificationId, false)));
+    this.on('notification:all-read', () => this.apply(allRead));
+    this.on('notification:deleted', ({ notificationId }) => this.apply(without(notificationId)));
+    this.on('notification:count', ({ count }) => this.apply(counted(count)));
   }
 
   protected override connected(fresh: boolean): void {
     if (fresh) void this.#load().catch(() => {});
   }
 
-  /** Loads the next older page. */
-  readonly loadMore = async (): Promise<void> => {
-    if (this.base.hasMore && !this.base.isLoading) await this.#load(this.#cursor);
-  };
+  readonly actions = {
+    /** Loads the next older page. */
+    loadMore: async (): Promise<void> => {
+      if (this.base.hasMore && !this.base.isLoading) await this.#load(this.#cursor);
+    },
 
-  readonly markAsRead = (notificationId: string): Promise<UnreadCount> => this.#mark(notificationId, true, 'notification:mark-read');
+    markAsRead: (notificationId: string): Promise<UnreadCount> => this.#mark(notificationId, true, 'notification:mark-read'),
 
-  readonly markAsUnread = (notificationId: string): Promise<UnreadCount> => this.#mark(notificationId, false, 'notification:mark-unread');
+    markAsUnread: (notificationId: string): Promise<UnreadCount> => this.#mark(notificationId, false, 'notification:mark-unread'),
 
-  readonly markAllAsRead = (): Promise<UnreadCount> => this.attempt(
-    (s) => counted(0)(allRead(s)),
-    () => this.channel.ask('notification:mark-all-read', {}),
-    (s, { unreadCount }) => counted(unreadCount)(s),
-  );
+    markAllAsRead: (): Promise<UnreadCount> => this.attempt(
+      (s) => counted(0)(allRead(s)),
+      () => this.ask('notification:mark-all-read', {}),
+      (s, { unreadCount }) => counted(unreadCount)(s),
+    ),
 
-  readonly deleteNotification = async (notificationId: string): Promise<void> => {
-    const known = this.getSnapshot().notifications.find(({ id }) => id === notificationId);
-    await this.attempt(
-      counting(notificationId, true, without(notificationId)),
-      () => this.channel.ask('notification:delete', { notificationId, ...(known && { wasUnread: !known.read }) }),
-    );
+    deleteNotification: async (notificationId: string): Promise<void> => {
+      const known = this.getSnapshot().notifications.find(({ id }) => id === notificationId);
+      await this.attempt(
+        counting(notificationId, true, without(notificationId)),
+        () => this.ask('notification:delete', { notificationId, ...(known && { wasUnread: !known.read }) }),
+      );
+    },
   };
 
   #mark(notificationId: string, read: boolean, command: 'notification:mark-read' | 'notification:mark-unread'): Promise<UnreadCount> {
     return this.attempt(
       counting(notificationId, read, marked(notificationId, read)),
-      () => this.channel.ask(command, { notificationId }),
+      () => this.ask(command, { notificationId }),
       (s, { unreadCount }) => counted(unreadCount)(s),
     );
   }
@@ -79,7 +80,7 @@ export class NotificationStore extends LiveStore<NotificationsState> {
   async #load(cursor?: string): Promise<void> {
     if (!cursor) this.#live.clear();
     await this.load(
-      () => this.channel.ask('notification:list', { limit: PAGE, ...(cursor && { cursor }) }),
+      () => this.ask('notification:list', { limit: PAGE, ...(cursor && { cursor }) }),
       (s, page) => {
         this.#cursor = page.nextCursor;
         const newer = cursor ? s.notifications : s.notifications.filter(({ id }) => this.#live.has(id));

@@ -29,10 +29,10 @@ export class PresenceStore extends LiveStore<PresenceState> {
   readonly #watched = new Map<string, { places: number; known: boolean }>(); // known: also without watching
   #activityEnds: ReturnType<typeof setTimeout> | undefined;
 
-  protected override start(keep: (end: () => void) => void): void {
-    keep(this.channel.on('presence:update', (update) => this.apply((s) => this.#with(s, [update]))));
-    keep(this.channel.on('presence:bulk-update', ({ users }) => this.apply((s) => this.#with(s, users))));
-    keep(() => clearTimeout(this.#activityEnds));
+  protected override start(): void {
+    this.on('presence:update', (update) => this.apply((s) => this.#with(s, [update])));
+    this.on('presence:bulk-update', ({ users }) => this.apply((s) => this.#with(s, users)));
+    this.keep(() => clearTimeout(this.#activityEnds));
   }
 
   protected override connected(fresh: boolean, late: boolean): void {
@@ -54,26 +54,28 @@ export class PresenceStore extends LiveStore<PresenceState> {
   /** Sends what one is and does, so that a server that has lost it knows it again. */
   async heartbeat(): Promise<void> {
     const { myStatus, myActivity, myCustomStatus } = this.getSnapshot();
-    await this.channel.ask('presence:heartbeat', {
+    await this.ask('presence:heartbeat', {
       status: myStatus, ...(myActivity !== null && { activity: myActivity }), ...(myCustomStatus !== null && { customStatus: myCustomStatus }),
     });
   }
 
-  readonly setStatus = (status: PresenceStatus): Promise<void> => this.#say({ myStatus: status }, 'presence:set-status', { status });
+  readonly actions = {
+    setStatus: (status: PresenceStatus): Promise<void> => this.#say({ myStatus: status }, 'presence:set-status', { status }),
 
-  /** Says what one is doing; null, and five minutes, take it back. */
-  readonly setActivity = (activity: string | null): Promise<void> => {
-    clearTimeout(this.#activityEnds);
-    if (!activity) return this.#say({ myActivity: null }, 'presence:clear-activity', {});
-    this.#activityEnds = setTimeout(() => void this.setActivity(null).catch(() => {}), ACTIVITY_ENDS);
-    return this.#say({ myActivity: activity }, 'presence:set-activity', { activity });
+    /** Says what one is doing; null, and five minutes, take it back. */
+    setActivity: (activity: string | null): Promise<void> => {
+      clearTimeout(this.#activityEnds);
+      if (!activity) return this.#say({ myActivity: null }, 'presence:clear-activity', {});
+      this.#activityEnds = setTimeout(() => void this.actions.setActivity(null).catch(() => {}), ACTIVITY_ENDS);
+      return this.#say({ myActivity: activity }, 'presence:set-activity', { activity });
+    },
+
+    setCustomStatus: (customStatus: string | null): Promise<void> => (
+      customStatus
+        ? this.#say({ myCustomStatus: customStatus }, 'presence:set-custom-status', { customStatus })
+        : this.#say({ myCustomStatus: null }, 'presence:clear-custom-status', {})
+    ),
   };
-
-  readonly setCustomStatus = (customStatus: string | null): Promise<void> => (
-    customStatus
-      ? this.#say({ myCustomStatus: customStatus }, 'presence:set-custom-status', { customStatus })
-      : this.#say({ myCustomStatus: null }, 'presence:clear-custom-status', {})
-  );
 
   // Who is around was said when the connection opened, and may have changed since: watching them for a
   // moment gives a snapshot, and they stay seen.
@@ -82,16 +84,15 @@ export class PresenceStore extends LiveStore<PresenceState> {
     const others = userIds.filter((id) => id !== this.channel.getSnapshot().userId && !this.#watched.has(id));
     if (others.length === 0) return;
     const request = { userIds: others };
-    this.channel
-      .ask('presence:subscribe', request)
-      .then(() => this.channel.ask('presence:unsubscribe', request))
+    this.ask('presence:subscribe', request)
+      .then(() => this.ask('presence:unsubscribe', request))
       .catch(() => {}); // they are unknown until they change
   }
 
   async #say<C extends CommandName>(change: Partial<PresenceState>, command: C, request: CommandRequest<C>): Promise<void> {
     await this.attempt(
       (s) => ({ ...s, ...change }),
-      () => this.channel.ask(command as string, request) as Promise<PresenceAck>,
+      () => this.ask(command, request) as Promise<PresenceAck>,
       (s, { presence }) => ({ ...this.#with(s, [presence]), ...mine(presence) }),
     );
   }

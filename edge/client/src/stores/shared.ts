@@ -1,8 +1,10 @@
-import type { Channel } from '../core/channel.js';
+import type { Channel, EmitOptions } from '../core/channel.js';
 import type { Realtime } from '../core/client.js';
 import { asRealtimeError } from '../core/errors.js';
 import { Lease } from '../core/lease.js';
 import { type Readable, Store } from '../core/store.js';
+import type { EventOf } from '../core/types.js';
+import type { CommandMap, EventMap } from '../generated/index.js';
 
 /**
  * State that is kept up to date while somebody listens: subscribing connects, and a moment after the last
@@ -39,8 +41,21 @@ export abstract class LiveStore<S> implements Readable<S> {
     };
   }
 
-  /** Registers listeners and interests; keep gives each to be ended with the store. */
-  protected abstract start(keep: (end: () => void) => void): void;
+  /** Registers listeners and interests, by on and keep. */
+  protected abstract start(): void;
+
+  /** Ends something with the store. */
+  protected keep(end: () => void): void {
+    this.#ends.push(end);
+  }
+
+  protected on<E extends keyof EventMap>(event: E, handler: (payload: EventMap[E]) => void): void {
+    this.keep(this.channel.on(event, handler as (payload: EventOf<E>) => void));
+  }
+
+  protected ask<C extends keyof CommandMap>(command: C, request: CommandMap[C][0], options?: EmitOptions): Promise<CommandMap[C][1]> {
+    return this.channel.ask(command as string, request, options);
+  }
 
   /**
    * Runs for each connection: fresh if nothing of the one before is left, late if it was open before this
@@ -106,8 +121,9 @@ export abstract class LiveStore<S> implements Readable<S> {
   #begin(): void {
     const { channel } = this;
     this.#connects = 0;
-    this.#ends.push(channel.retain(), channel.subscribe(() => this.#look()));
-    this.start((end) => void this.#ends.push(end));
+    this.keep(channel.retain());
+    this.keep(channel.subscribe(() => this.#look()));
+    this.start();
     this.#look(true);
   }
 

@@ -25,18 +25,17 @@ export class TypingStore extends LiveStore<TypingState> {
     this.#conversationId = conversationId;
   }
 
-  protected override start(keep: (end: () => void) => void): void {
-    const { channel } = this;
+  protected override start(): void {
     // Whoever is in the conversation is in its room from CONNECT on. Joining is for those who left it, and
     // there is no leaving: other parts of the page may listen to the same room.
-    keep(channel.interests.acquire(conversationInterest(this.#conversationId)).release);
+    this.keep(this.channel.interests.acquire(conversationInterest(this.#conversationId)).release);
     const here = (f: (userId: string) => void) => (e: { conversationId: string; userId?: string; senderId?: string }) => {
       if (e.conversationId === this.#conversationId) f((e.userId ?? e.senderId)!);
     };
-    keep(channel.on('typing:start', here((userId) => this.#typing(userId))));
-    keep(channel.on('typing:stop', here((userId) => this.#stopped(userId))));
-    keep(channel.on('message:new', here((userId) => this.#stopped(userId))));
-    keep(() => {
+    this.on('typing:start', here((userId) => this.#typing(userId)));
+    this.on('typing:stop', here((userId) => this.#stopped(userId)));
+    this.on('message:new', here((userId) => this.#stopped(userId)));
+    this.keep(() => {
       if (this.base.isTyping) this.#say('typing:stop');
       clearTimeout(this.#stopTimer);
       for (const timer of this.#forget.values()) clearTimeout(timer);
@@ -49,28 +48,30 @@ export class TypingStore extends LiveStore<TypingState> {
     if (fresh) this.#said = 0;
   }
 
-  /** To be called with every key: the server hears of it now and then. */
-  readonly startTyping = (): void => {
-    if (!this.running) return;
-    if (!this.base.isTyping) this.merge({ isTyping: true });
-    clearTimeout(this.#stopTimer);
-    this.#stopTimer = setTimeout(this.stopTyping, STOP_AFTER);
-    if (Date.now() - this.#said < SAY_AGAIN) return;
-    this.#said = Date.now();
-    this.#say('typing:start');
-  };
+  readonly actions = {
+    /** To be called with every key: the server hears of it now and then. */
+    startTyping: (): void => {
+      if (!this.running) return;
+      if (!this.base.isTyping) this.merge({ isTyping: true });
+      clearTimeout(this.#stopTimer);
+      this.#stopTimer = setTimeout(this.actions.stopTyping, STOP_AFTER);
+      if (Date.now() - this.#said < SAY_AGAIN) return;
+      this.#said = Date.now();
+      this.#say('typing:start');
+    },
 
-  readonly stopTyping = (): void => {
-    clearTimeout(this.#stopTimer);
-    if (!this.base.isTyping) return;
-    this.#said = 0;
-    this.merge({ isTyping: false });
-    this.#say('typing:stop');
+    stopTyping: (): void => {
+      clearTimeout(this.#stopTimer);
+      if (!this.base.isTyping) return;
+      this.#said = 0;
+      this.merge({ isTyping: false });
+      this.#say('typing:stop');
+    },
   };
 
   // Typing passes: what cannot be said now is not said later.
   #say(event: 'typing:start' | 'typing:stop'): void {
-    if (this.channel.connected) this.channel.ask(event, { conversationId: this.#conversationId }).catch(() => {});
+    if (this.channel.connected) this.ask(event, { conversationId: this.#conversationId }).catch(() => {});
   }
 
   #typing(userId: string): void {

@@ -1,5 +1,5 @@
 'use client';
-import { createContext, type ReactNode, useContext, useEffect, useRef, useSyncExternalStore } from 'react';
+import { createContext, createElement, type ReactNode, useContext, useEffect, useRef, useSyncExternalStore } from 'react';
 import type { Realtime } from '../core/client.js';
 import { pageRealtime } from '../core/page.js';
 import type { Readable } from '../core/store.js';
@@ -13,7 +13,7 @@ export interface RealtimeProviderProps {
 
 /** Gives the hooks below it a client. Without one they use the page's own: its origin, its stored token. */
 export function RealtimeProvider({ client, children }: RealtimeProviderProps) {
-  return <RealtimeContext.Provider value={client}>{children}</RealtimeContext.Provider>;
+  return createElement(RealtimeContext.Provider, { value: client }, children);
 }
 
 /** The client that the hooks here use. */
