@@ -1,11 +1,11 @@
 import { Manager } from 'socket.io-client';
 import { namespacesOf } from '../generated/index.js';
 import { Channel, type EmitOptions } from './channel.js';
-import { RealtimeError } from './errors.js';
+import type { RealtimeError } from './errors.js';
 import type { Interest, Subscription } from './interests.js';
-import type { ConnectionState, ConnectionStatus } from './status.js';
+import { type ConnectionState, type ConnectionStatus, DISCONNECTED } from './status.js';
 import { type Readable, Store } from './store.js';
-import { type Refresher, refresher } from './refresher.js';
+import { refresher } from './refresher.js';
 import { Tokens, type TokenSource } from './tokens.js';
 import type { AckOf, EventOf, RequestOf } from './types.js';
 
@@ -67,81 +67,49 @@ export interface Realtime extends Readable<RealtimeState> {
 
 /** Makes a client. It connects when something is asked of it, and not before. */
 export function createRealtime(options: RealtimeOptions = {}): Realtime {
-  return new Client(options);
-}
+  const { url = pageOrigin(), linger = 250, timeout = 10_000, getToken, refreshBefore = 60_000, connectTimeout = 20_000, ...transport } = options;
+  const channels = new Map<string, Channel>();
+  const state = new Store<RealtimeState>({ status: 'disconnected', error: null, namespaces: {} });
+  const tokens = new Tokens(getToken);
+  const manager = new Manager(url, {
+    path: '/socket.io/', transports: ['websocket', 'polling'], reconnectionDelay: 500, ...transport,
+    autoConnect: false, tryAllTransports: true, timeout: connectTimeout,
+  });
 
-class Client implements Realtime {
-  readonly url: string;
-  readonly linger: number;
-  readonly getSnapshot: () => RealtimeState;
-  readonly subscribe: (listener: () => void) => () => void;
+  // One namespace is enough: the server takes the token for all of the user's on this connection.
+  const replace = async (token: string) => {
+    for (const channel of channels.values()) if (channel.connected) return channel.refresh(token);
+  };
+  const { accepted, clock, stop } = refresher(tokens, refreshBefore, replace);
 
-  readonly #manager: Manager;
-  readonly #tokens: Tokens;
-  readonly #refresher: Refresher;
-  readonly #timeout: number;
-  readonly #channels = new Map<string, Channel>();
-  readonly #state = new Store<RealtimeState>({ status: 'disconnected', error: null, namespaces: {} });
+  const summarise = () => {
+    const namespaces: Record<string, ConnectionState> = {};
+    let worst = DISCONNECTED;
+    for (const [name, channel] of channels) {
+      const one = (namespaces[name] = channel.getSnapshot());
+      if (order.indexOf(one.status) > order.indexOf(worst.status)) worst = one;
+    }
+    const { status, error } = worst;
+    if (status === 'disconnected') stop();
+    state.set({ status, error, namespaces });
+  };
 
-  constructor(options: RealtimeOptions) {
-    this.url = options.url ?? pageOrigin();
-    this.linger = options.linger ?? 250;
-    this.#timeout = options.timeout ?? 10_000;
-    this.getSnapshot = this.#state.getSnapshot;
-    this.subscribe = this.#state.subscribe;
-    this.#tokens = new Tokens(options.getToken);
-    this.#refresher = refresher(this.#tokens, options.refreshBefore ?? 60_000, (token) => this.#replace(token));
-    this.#manager = new Manager(this.url, {
-      autoConnect: false,
-      path: options.path ?? '/socket.io/',
-      transports: options.transports ?? ['websocket', 'polling'],
-      tryAllTransports: true,
-      reconnectionDelay: options.reconnectionDelay ?? 500,
-      reconnectionDelayMax: options.reconnectionDelayMax ?? 5_000,
-      timeout: options.connectTimeout ?? 20_000,
-    });
-  }
-
-  channel(namespace: string): Channel {
+  const channelOf = (namespace: string): Channel => {
     const name = namespace.startsWith('/') ? namespace : `/${namespace}`;
-    let channel = this.#channels.get(name);
+    let channel = channels.get(name);
     if (!channel) {
-      channel = new Channel(name, {
-        manager: this.#manager, tokens: this.#tokens, linger: this.linger, timeout: this.#timeout,
-        accepted: (token) => this.#refresher.accepted(token),
-      });
-      this.#channels.set(name, channel);
-      channel.subscribe(() => this.#summarise());
-      channel.socket.on('connected', (welcome?: { timestamp?: string }) => this.#refresher.clock(welcome?.timestamp ?? ''));
+      channels.set(name, (channel = new Channel(name, { manager, tokens, linger, timeout, accepted })));
+      channel.subscribe(summarise);
+      channel.socket.on('connected', (welcome?: { timestamp?: string }) => clock(welcome?.timestamp ?? ''));
     }
     return channel;
-  }
+  };
+  const home = (event: string) => channelOf(namespacesOf(event)[0]!);
 
-  on<E extends string>(event: E, handler: (payload: EventOf<E>, ...more: any[]) => void): () => void {
-    const channel = this.#home(event);
-    // A function of its own, so that the same handler may be given twice.
-    const off = channel.on(event, (payload, ...more) => handler(payload, ...more));
-    const release = channel.retain();
-    return () => {
-      off();
-      release();
-    };
-  }
-
-  async command<C extends string>(name: C, request?: RequestOf<C>, options?: EmitOptions): Promise<AckOf<C>> {
-    const channel = this.#home(name);
-    const release = channel.retain();
-    try {
-      return await channel.ask(name, request, options);
-    } finally {
-      release();
-    }
-  }
-
-  interest(interest: Interest, namespace?: string): HeldSubscription {
-    const channel = namespace === undefined ? this.#home(interest.subscribe) : this.channel(namespace);
+  const interest = (what: Interest, namespace?: string): HeldSubscription => {
+    const channel = namespace === undefined ? home(what.subscribe) : channelOf(namespace);
     const releaseChannel = channel.retain();
-    const subscription = channel.interests.acquire(interest);
+    const subscription = channel.interests.acquire(what);
     return {
       ...subscription,
       namespace: channel.namespace,
@@ -150,57 +118,41 @@ class Client implements Realtime {
         releaseChannel();
       },
     };
-  }
+  };
 
-  subscribeCase(caseId: string): HeldSubscription {
-    return this.interest({ subscribe: 'subscribe:case', unsubscribe: 'unsubscribe:case', data: { caseId } });
-  }
-
-  async setToken(source: TokenSource): Promise<void> {
-    this.#tokens.source = source;
-    const token = await this.#tokens.get('refresh');
-    await this.#replace(token);
-    for (const channel of this.#channels.values()) {
-      if (channel.getSnapshot().status === 'error') channel.connect();
-    }
-  }
-
-  disconnect(): void {
-    for (const channel of this.#channels.values()) channel.close();
-  }
-
-  connect(): void {
-    for (const channel of this.#channels.values()) channel.connect();
-  }
-
-  // One namespace is enough: the server takes the token for all of the user's on this connection.
-  async #replace(token: string): Promise<void> {
-    for (const channel of this.#channels.values()) {
-      if (channel.connected) return channel.refresh(token);
-    }
-  }
-
-  #home(event: string): Channel {
-    return this.channel(namespacesOf(event)[0]!);
-  }
-
-  #summarise(): void {
-    const namespaces: Record<string, ConnectionState> = {};
-    let worst: ConnectionState | undefined;
-    for (const [name, channel] of this.#channels) {
-      const state = channel.getSnapshot();
-      namespaces[name] = state;
-      if (severity(state) > (worst ? severity(worst) : 0)) worst = state;
-    }
-    const status = worst?.status ?? 'disconnected';
-    if (status === 'disconnected') this.#refresher.stop();
-    this.#state.set({ status, error: worst?.error ?? null, namespaces });
-  }
+  return {
+    url, linger, interest,
+    subscribe: state.subscribe,
+    getSnapshot: state.getSnapshot,
+    channel: channelOf,
+    on: (event, handler) => {
+      const channel = home(event);
+      // A function of its own, so that the same handler may be given twice.
+      const off = channel.on(event, (payload, ...more) => handler(payload, ...more));
+      const release = channel.retain();
+      return () => {
+        off();
+        release();
+      };
+    },
+    command: (name, request, how) => {
+      const channel = home(name);
+      const release = channel.retain();
+      return channel.ask(name, request, how).finally(release);
+    },
+    subscribeCase: (caseId) => interest({ subscribe: 'subscribe:case', unsubscribe: 'unsubscribe:case', data: { caseId } }),
+    setToken: async (source) => {
+      tokens.source = source;
+      await replace(await tokens.get('refresh'));
+      for (const channel of channels.values()) if (channel.getSnapshot().status === 'error') channel.connect();
+    },
+    connect: () => channels.forEach((channel) => channel.connect()),
+    disconnect: () => channels.forEach((channel) => channel.close()),
+  };
 }
 
 // What the page should show: a refusal before a loss, a loss before what is well, and what is closed last.
 const order: readonly ConnectionStatus[] = ['disconnected', 'connected', 'connecting', 'reconnecting', 'error'];
-const severity = ({ status }: ConnectionState): number => order.indexOf(status);
 
 function pageOrigin(): string {
   return typeof location === 'undefined' || !/^https?:/.test(location.origin) ? 'http://localhost:3000' : location.origin;

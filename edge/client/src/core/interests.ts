@@ -37,7 +37,6 @@ interface Entry {
   phase: 'wanted' | 'asking' | 'held' | 'refused';
   alone: boolean; // a command for several was refused: find out for which
   failures: number;
-  asked: Promise<void>;
 }
 
 const WAITING: InterestState = { status: 'waiting', error: null };
@@ -52,9 +51,8 @@ export class Interests {
   readonly #channel: Channel;
   readonly #linger: number;
   readonly #entries = new Map<string, Entry>();
-  readonly #leaving = new Map<string, Interest>(); // to be told to the server at the end of this turn
-  #gone: Interest[] = []; // given up while the connection was lost; a recovered session still has them
-  #flushing: Promise<void> | undefined;
+  readonly #left = new Map<string, Entry>(); // given up, and the server does not know yet
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(channel: Channel, linger: number) {
     this.#channel = channel;
@@ -63,24 +61,24 @@ export class Interests {
 
   /** Takes a share in an interest. The caller also has to hold the channel. */
   acquire(interest: Interest): Subscription {
-    const entry = this.#entry(interest);
-    return {
-      subscribe: entry.state.subscribe,
-      getSnapshot: entry.state.getSnapshot,
+    const key = keyOf(interest);
+    const entry = this.#entries.get(key) ?? this.#left.get(key) ?? this.#make(key, interest);
+    const { subscribe, getSnapshot } = entry.state;
+    const release = entry.lease.take();
+    const subscription: Subscription = {
+      subscribe, getSnapshot, release,
       refresh: async () => {
-        if (entry.phase !== 'asking') entry.phase = 'wanted';
-        await this.#flush();
-        await entry.asked;
+        if (entry.phase === 'held') return void (await this.#channel.ask(interest.subscribe, interest.data));
+        if (entry.phase === 'refused') this.#want(entry);
+        await settled(subscription);
       },
-      release: entry.lease.take(),
     };
+    return subscription;
   }
 
   /** The connection is gone; alive says that it may be recovered. */
   lost(alive: boolean): void {
-    if (alive) this.#gone.push(...this.#leaving.values());
-    else this.#gone = [];
-    this.#leaving.clear();
+    if (!alive) this.#left.clear();
     for (const entry of this.#entries.values()) {
       if (entry.phase !== 'held' || !alive) entry.phase = 'wanted';
       entry.state.set(WAITING);
@@ -89,109 +87,83 @@ export class Interests {
 
   /** There is a connection: ask for everything that it does not have from the one before. */
   restore(recovered: boolean): void {
-    const gone = this.#gone;
-    this.#gone = [];
-    if (recovered) for (const interest of gone) if (!this.#entries.has(keyOf(interest))) this.#leave(interest);
+    if (!recovered) this.#left.clear();
     for (const entry of this.#entries.values()) {
       if (recovered && entry.phase === 'held') entry.state.set(ACTIVE);
-      else entry.phase = 'wanted';
+      else this.#want(entry);
     }
-    void this.#flush();
+    this.#soon();
   }
 
-  #entry(interest: Interest): Entry {
-    const key = keyOf(interest);
-    let entry = this.#entries.get(key);
-    if (!entry) {
-      const made: Entry = {
-        key, interest, state: new Store(WAITING), phase: 'wanted', alone: false, failures: 0, asked: Promise.resolve(),
-        lease: new Lease(this.#linger, () => {
-          this.#entries.set(key, made);
-          const kept = this.#leaving.delete(key); // the server has not heard that it was given up
-          made.phase = kept ? 'held' : 'wanted';
-          made.state.set(kept ? ACTIVE : WAITING);
-          void this.#flush();
-        }, () => this.#drop(made)),
-      };
-      entry = made;
-    }
+  #make(key: string, interest: Interest): Entry {
+    const entry: Entry = {
+      key, interest, state: new Store(WAITING), phase: 'wanted', alone: false, failures: 0,
+      lease: new Lease(this.#linger, () => {
+        this.#entries.set(key, entry);
+        this.#left.delete(key);
+        if (entry.phase !== 'held' && entry.phase !== 'asking') this.#want(entry);
+      }, () => {
+        this.#entries.delete(key);
+        if (entry.phase !== 'held' && entry.phase !== 'asking') return;
+        this.#left.set(key, entry);
+        this.#soon();
+      }),
+    };
     return entry;
   }
 
-  #drop(entry: Entry): void {
-    this.#entries.delete(entry.key);
-    if (entry.phase !== 'held' && entry.phase !== 'asking') return;
-    if (this.#channel.connected) this.#leave(entry.interest);
-    else this.#gone.push(entry.interest);
+  #want(entry: Entry): void {
+    entry.phase = 'wanted';
+    entry.state.set(WAITING);
+    this.#soon();
   }
 
-  // Timers that are due together run one after another, and whoever comes back in between has not left.
-  #leave(interest: Interest): void {
-    if (interest.unsubscribe === undefined) return;
-    if (this.#leaving.size === 0) setTimeout(() => this.#sayLeft(), 0);
-    this.#leaving.set(keyOf(interest), interest);
-  }
-
-  #sayLeft(): void {
-    const left = [...this.#leaving.values()];
-    this.#leaving.clear();
-    for (const group of grouped(left, (interest) => interest)) {
-      this.#channel.ask(group[0]!.unsubscribe!, merged(group)).catch((error: RealtimeError) => {
-        if (error.code === 'DISCONNECTED') this.#gone.push(...group); // for a session that is recovered
-      });
-    }
-  }
-
-  // One command for all that are wanted in the same turn of the event loop.
-  #flush(): Promise<void> {
-    return (this.#flushing ??= Promise.resolve().then(() => {
-      this.#flushing = undefined;
+  // All that is wanted or given up in one turn of the event loop goes together. Timers that are due at the
+  // same time are one turn.
+  #soon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
       if (!this.#channel.connected) return;
+      for (const group of grouped(this.#left.values())) this.#leave(group);
+      this.#left.clear();
       const wanted = [...this.#entries.values()].filter(({ phase }) => phase === 'wanted');
-      for (const group of grouped(wanted, ({ interest }) => interest, ({ alone }) => alone)) {
-        const asked = this.#ask(group);
-        for (const entry of group) entry.asked = asked;
-      }
-    }));
+      for (const group of grouped(wanted)) void this.#ask(group);
+    }, 0);
+  }
+
+  #leave(group: Entry[]): void {
+    const { unsubscribe } = group[0]!.interest;
+    if (!unsubscribe) return;
+    this.#channel.ask(unsubscribe, merged(group)).catch(({ code }: RealtimeError) => {
+      // A session that is recovered still has them.
+      if (code === 'DISCONNECTED') for (const entry of group) if (!this.#entries.has(entry.key)) this.#left.set(entry.key, entry);
+    });
   }
 
   async #ask(group: Entry[]): Promise<void> {
     const { connects } = this.#channel.getSnapshot();
     for (const entry of group) entry.phase = 'asking';
-    let failure: RealtimeError | undefined;
-    try {
-      const interests = group.map(({ interest }) => interest);
-      await this.#channel.ask(interests[0]!.subscribe, merged(interests));
-    } catch (error) {
-      failure = asRealtimeError(error);
-    }
+    const failure = await this.#channel.ask(group[0]!.interest.subscribe, merged(group)).then(() => null, asRealtimeError);
     if (connects !== this.#channel.getSnapshot().connects) return; // restore has asked again
     for (const entry of group) if (entry.phase === 'asking') this.#settle(entry, failure, group.length > 1);
-    if (failure) void this.#flush();
   }
 
-  #settle(entry: Entry, failure: RealtimeError | undefined, several: boolean): void {
+  #settle(entry: Entry, failure: RealtimeError | null, several: boolean): void {
     if (!failure) {
       entry.phase = 'held';
+      entry.alone = false;
       entry.failures = 0;
       entry.state.set(ACTIVE);
-    } else if (failure.code === 'DISCONNECTED' || failure.code === 'NOT_CONNECTED') {
-      entry.phase = 'wanted'; // for the next connection
-    } else if (passes(failure)) {
-      const wait = failure.retryAfter ? failure.retryAfter * 1000 : Math.min(500 * 2 ** entry.failures++, RETRY_MAX);
-      entry.phase = 'refused';
-      entry.state.set({ status: 'waiting', error: failure });
-      setTimeout(() => {
-        if (entry.phase !== 'refused' || this.#entries.get(entry.key) !== entry) return;
-        entry.phase = 'wanted';
-        void this.#flush();
-      }, wait);
-    } else if (several) {
+    } else if (several && !passes(failure)) {
       entry.alone = true;
-      entry.phase = 'wanted';
+      this.#want(entry);
     } else {
       entry.phase = 'refused';
-      entry.state.set({ status: 'refused', error: failure });
+      const again = passes(failure);
+      entry.state.set({ status: again ? 'waiting' : 'refused', error: failure });
+      if (!again) return;
+      const wait = failure.retryAfter ? failure.retryAfter * 1000 : Math.min(500 * 2 ** entry.failures++, RETRY_MAX);
+      setTimeout(() => entry.phase === 'refused' && this.#want(entry), wait);
     }
   }
 }
@@ -220,18 +192,18 @@ export function settled(subscription: Subscription, timeout = 10_000): Promise<v
 }
 
 // grouped puts together what one command can ask for.
-function grouped<T>(items: readonly T[], interestOf: (item: T) => Interest, alone: (item: T) => boolean = () => false): T[][] {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const interest = interestOf(item);
-    const key = interest.list === undefined || alone(item) ? keyOf(interest) : keyOf({ ...interest, data: {} });
-    groups.set(key, [...(groups.get(key) ?? []), item]);
+function grouped(entries: Iterable<Entry>): Entry[][] {
+  const groups = new Map<string, Entry[]>();
+  for (const entry of entries) {
+    const { interest, alone } = entry;
+    const key = interest.list && !alone ? keyOf({ ...interest, data: {} }) : entry.key;
+    groups.set(key, [...(groups.get(key) ?? []), entry]);
   }
   return [...groups.values()];
 }
 
 // merged is the request for a group.
-function merged(group: readonly Interest[]): Interest['data'] {
-  const { data, list } = group[0]!;
-  return list === undefined ? data : { [list]: group.flatMap((interest) => interest.data?.[list]) };
+function merged(group: readonly Entry[]): Interest['data'] {
+  const { data, list } = group[0]!.interest;
+  return list ? { [list]: group.flatMap(({ interest }) => interest.data?.[list]) } : data;
 }

@@ -15,10 +15,10 @@ export interface ChatMessage extends Message {
   error?: RealtimeError;
 }
 
-/** How far a member has come: everything up to these ids. */
+/** How far a member has come: everything up to these ids, nothing where they are empty. */
 export interface Watermarks {
-  readonly read?: string;
-  readonly delivered?: string;
+  readonly read: string;
+  readonly delivered: string;
 }
 
 export interface MessagesState {
@@ -50,8 +50,9 @@ const DELIVERED_PAUSE = 300; // ms, so that a burst is one receipt
 /** The messages of one conversation. */
 export class MessageStore extends LiveStore<State> {
   readonly #id: string;
-  #delivered = ''; // up to which the server knows
-  #deliveredTimer: ReturnType<typeof setTimeout> | undefined;
+  #delivered = ''; // the newest message that the server knows to have arrived
+  #heard = false; // whether others' receipts come by themselves
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #view: { of: State; shown: MessagesState } | undefined;
 
   constructor(client: Realtime, conversationId: string) {
@@ -80,16 +81,17 @@ export class MessageStore extends LiveStore<State> {
       if (!s.conversation || s.conversation.revision >= revision) return s;
       return { ...s, conversation: { ...s.conversation, memberIds, revision, ...(title !== undefined && { title }) } };
     })));
-    this.on('message:read', own((e) => this.apply(reached(e.userId, { read: e.messageId }))));
-    this.on('message:delivered', own((e) => this.apply(reached(e.userId, { delivered: e.messageId }))));
-    this.keep(() => clearTimeout(this.#deliveredTimer));
+    this.on('message:read', own((e) => this.apply(reached(e.userId, e.messageId))));
+    this.on('message:delivered', own((e) => this.apply(reached(e.userId, '', e.messageId))));
+    this.keep(() => clearTimeout(this.#timer));
   }
 
   protected override connected(fresh: boolean): void {
     this.merge({ me: this.#me() });
     if (!fresh) return;
     this.#delivered = '';
-    void this.#load().catch(() => {});
+    this.#heard = false;
+    this.#page().then(() => this.#deliver(0), () => {});
   }
 
   readonly actions = {
@@ -134,7 +136,7 @@ export class MessageStore extends LiveStore<State> {
       if (!messageId || !me || (this.getSnapshot().receipts.get(me)?.read ?? '') >= messageId) return;
       const newest = this.base.stored.at(-1)?.id === messageId;
       await this.attempt(
-        (s) => ({ ...reached(me, { read: messageId })(s), unreadCount: newest ? 0 : s.unreadCount }),
+        (s) => ({ ...reached(me, messageId)(s), unreadCount: newest ? 0 : s.unreadCount }),
         () => this.ask('message:read', { conversationId: this.#id, messageId }),
         (s, { unreadCount }) => ({ ...s, unreadCount }),
       );
@@ -180,50 +182,28 @@ export class MessageStore extends LiveStore<State> {
       const next = known ? s : put(s, [asMessage(event)]);
       return { ...next, sending, unreadCount: s.unreadCount + (known || mine ? 0 : 1) };
     });
-    this.#deliver();
+    this.#deliver(DELIVERED_PAUSE);
   }
 
-  #deliver(): void {
-    clearTimeout(this.#deliveredTimer);
-    this.#deliveredTimer = setTimeout(() => {
-      const first = this.#delivered === '';
-      // What others said before is not sent to who asks for the first time: it has to be asked for.
-      this.#sayDelivered().then((said) => (said && first ? this.#describe() : undefined)).catch(() => {});
-    }, DELIVERED_PAUSE);
+  #deliver(pause: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#arrived().catch(() => {}), pause);
   }
 
   // Tells that everything loaded has arrived. An author hears how far others are only after having said so
-  // itself, so the user's own messages count too.
-  async #sayDelivered(): Promise<boolean> {
-    const newest = this.base.stored.at(-1)?.id;
-    if (newest === undefined || newest <= this.#delivered || !this.channel.connected) return false;
-    const before = this.#delivered;
-    this.#delivered = newest;
-    try {
-      await this.ask('message:delivered', { conversationId: this.#id, messageId: newest });
-      return true;
-    } catch (error) {
-      this.#delivered = before;
-      throw error;
+  // itself, so the user's own messages count too, and what others said before has to be asked for.
+  async #arrived(): Promise<void> {
+    const conversationId = this.#id;
+    const messageId = this.base.stored.at(-1)?.id ?? '';
+    if (messageId > this.#delivered) {
+      await this.ask('message:delivered', { conversationId, messageId });
+      this.#delivered = messageId;
     }
-  }
-
-  async #load(): Promise<void> {
-    await this.#page();
-    await this.#sayDelivered().catch(() => {});
-    await this.#describe();
-  }
-
-  async #describe(): Promise<void> {
-    const { conversation, receipts } = await this.ask('conversation:members', { conversationId: this.#id });
-    const me = this.#me();
-    this.apply((s) => {
-      let next: State = { ...s, conversation, unreadCount: conversation.unreadCount, me };
-      for (const { userId, readMessageId, deliveredMessageId } of receipts) {
-        next = reached(userId, { ...(readMessageId && { read: readMessageId }), ...(deliveredMessageId && { delivered: deliveredMessageId }) })(next);
-      }
-      return next;
-    });
+    if (this.#heard) return;
+    const { conversation, receipts } = await this.ask('conversation:members', { conversationId });
+    this.#heard = this.#delivered !== '';
+    this.merge({ conversation, unreadCount: conversation.unreadCount });
+    for (const { userId, readMessageId, deliveredMessageId } of receipts) this.apply(reached(userId, readMessageId, deliveredMessageId));
   }
 
   #page(before?: string): Promise<void> {
@@ -246,8 +226,8 @@ export class MessageStore extends LiveStore<State> {
     let read = '';
     for (const [user, marks] of state.receipts) {
       if (user === me) continue;
-      if ((marks.read ?? '') > read) read = marks.read!;
-      if ((marks.delivered ?? '') > delivered) delivered = marks.delivered!;
+      read = later(read, marks.read);
+      delivered = later(delivered, marks.delivered);
     }
     const how = (m: Message): MessageStatus => (m.senderId !== me ? 'sent' : m.id <= read ? 'read' : m.id <= delivered ? 'delivered' : 'sent');
     const shown = { ...rest, messages: [...stored.map((m) => ({ ...m, status: how(m) })), ...sending] };
@@ -274,11 +254,7 @@ const gone = (deletedAt: string): Partial<Message> => ({ content: '', attachment
 
 // changed applies a version to a message that has an older one.
 function changed(id: string, version: number, to: Partial<Message>): Change {
-  return (s) => {
-    const at = s.stored.findIndex((m) => m.id === id);
-    if (at < 0 || s.stored[at]!.version >= version) return s;
-    return { ...s, stored: s.stored.map((m, i) => (i === at ? { ...m, ...to, version } : m)) };
-  };
+  return (s) => ({ ...s, stored: s.stored.map((m) => (m.id === id && m.version < version ? { ...m, ...to, version } : m)) });
 }
 
 // put adds messages at their places; of one that is there the newer version stays.
@@ -289,17 +265,13 @@ function put(s: State, messages: readonly Message[]): State {
 }
 
 // reached lifts a member's watermarks, which only rise. Who has read a message has it.
-function reached(userId: string, to: Watermarks): Change {
+function reached(userId: string, toRead?: string, toDelivered?: string): Change {
   return (s) => {
-    const have = s.receipts.get(userId) ?? {};
-    const read = max(have.read, to.read);
-    const delivered = max(max(have.delivered, to.delivered), read);
-    if (read === have.read && delivered === have.delivered) return s;
-    const marks: Watermarks = { ...(read !== undefined && { read }), ...(delivered !== undefined && { delivered }) };
-    return { ...s, receipts: new Map(s.receipts).set(userId, marks) };
+    const have = s.receipts.get(userId);
+    const read = later(have?.read, toRead);
+    const delivered = later(later(have?.delivered, toDelivered), read);
+    return { ...s, receipts: new Map(s.receipts).set(userId, { read, delivered }) };
   };
 }
 
-function max(a: string | undefined, b: string | undefined): string | undefined {
-  return (a ?? '') > (b ?? '') ? a : b;
-}
+const later = (a = '', b = ''): string => (a > b ? a : b);

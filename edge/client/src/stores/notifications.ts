@@ -6,7 +6,7 @@ import { LiveStore, prepend, shared } from './shared.js';
 /** A notification, and whether it was read. */
 export interface NotificationItem extends NotificationEvent {
   read: boolean;
-  readAt?: string;
+  readAt?: string | undefined;
 }
 
 export interface NotificationsState {
@@ -102,25 +102,22 @@ export function notificationStore(client: Realtime): NotificationStore {
 
 type Change = (state: NotificationsState) => NotificationsState;
 
+// marked changes one notification, or all of them where id is empty.
 function marked(id: string, read: boolean, readAt?: string): Change {
   return (s) => {
-    const item = s.notifications.find((n) => n.id === id);
-    if (!item || item.read === read) return s;
-    const { readAt: _, ...rest } = item;
-    const next: NotificationItem = { ...(rest as NotificationItem), read, ...(read && readAt !== undefined && { readAt }) };
-    return { ...s, notifications: s.notifications.map((n) => (n === item ? next : n)) };
+    const changed = (n: NotificationItem): boolean => (n.id === id || !id) && n.read !== read;
+    return { ...s, notifications: s.notifications.map((n) => (changed(n) ? { ...n, read, readAt } : n)) };
   };
 }
 
-const allRead: Change = (s) =>
-  s.notifications.every((n) => n.read) ? s : { ...s, notifications: s.notifications.map((n) => (n.read ? n : { ...n, read: true })) };
+const allRead = marked('', true);
 
 function without(id: string): Change {
-  return (s) => (s.notifications.some((n) => n.id === id) ? { ...s, notifications: s.notifications.filter((n) => n.id !== id) } : s);
+  return (s) => ({ ...s, notifications: s.notifications.filter((n) => n.id !== id) });
 }
 
 function counted(unreadCount: number): Change {
-  return (s) => (s.unreadCount === unreadCount ? s : { ...s, unreadCount });
+  return (s) => ({ ...s, unreadCount });
 }
 
 // counting also moves the count, where the change makes an unread notification read, or the reverse.

@@ -54,9 +54,8 @@ export class PresenceStore extends LiveStore<PresenceState> {
   /** Sends what one is and does, so that a server that has lost it knows it again. */
   async heartbeat(): Promise<void> {
     const { myStatus, myActivity, myCustomStatus } = this.getSnapshot();
-    await this.ask('presence:heartbeat', {
-      status: myStatus, ...(myActivity !== null && { activity: myActivity }), ...(myCustomStatus !== null && { customStatus: myCustomStatus }),
-    });
+    const [activity, customStatus] = [myActivity ?? undefined, myCustomStatus ?? undefined];
+    await this.ask('presence:heartbeat', { status: myStatus, activity, customStatus });
   }
 
   readonly actions = {
@@ -123,9 +122,11 @@ export class PresenceStore extends LiveStore<PresenceState> {
     const me = this.channel.getSnapshot().userId;
     let own: Partial<PresenceState> = {};
     for (const entry of entries) {
-      const { status } = entry;
-      users.set(entry.userId, { ...entry, activeConnections: entry.activeConnections ?? (status === 'offline' ? 0 : 1) });
-      if (entry.userId === me) own = mine(entry);
+      const { status, userId, timestamp } = entry as PresenceUpdateEvent;
+      // A server that repeats an announcement may say it after a newer one.
+      if (timestamp < (users.get(userId)?.timestamp ?? '')) continue;
+      users.set(userId, { ...entry, activeConnections: entry.activeConnections ?? (status === 'offline' ? 0 : 1) });
+      if (userId === me) own = mine(entry);
     }
     return { ...s, users, ...own };
   }

@@ -18,6 +18,7 @@ export interface TestBus {
     flush(): Promise<void>;
   };
   log(subject: string, payload: object): Promise<{ seq: number }>;
+  pub(subject: string, payload: object): void;
 }
 
 /** A connection to NATS that goes away with the test. */

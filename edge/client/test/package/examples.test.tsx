@@ -8,7 +8,7 @@ import * as dashboard from '../.examples/dashboard.js';
 import * as notifications from '../.examples/notifications.js';
 import * as presence from '../.examples/presence.js';
 import * as provider from '../.examples/provider.js';
-import { client, eventually, serverUrl, someone, theBus, tokenOf } from '../lib/page.js';
+import { client, eventually, pause, serverUrl, someone, theBus, tokenOf } from '../lib/page.js';
 import { render } from '../lib/render.js';
 
 // Shows an example to a user, and waits for texts.
@@ -51,6 +51,7 @@ test('notifications', async () => {
   page.press('li');
   await eventually(() => label() === 'Notifications, 0 unread', 'none unread');
   page.press('button');
+  await pause(100);
 });
 
 test('conversation', async () => {
@@ -67,6 +68,7 @@ test('conversation', async () => {
   input.dispatchEvent(new Event('input', { bubbles: true }));
   page.container.querySelector('form')!.dispatchEvent(new Event('submit', { bubbles: true, cancelable: true }));
   await page.says('And to you (sent)');
+  await pause(100); // its receipts
 });
 
 test('presence', async () => {
@@ -83,6 +85,7 @@ test('dashboard', async () => {
   const page = show(<dashboard.Figures />, { scope: 'case:* dashboard:firm' });
   await page.says(/\d active cases/);
   page.press('button');
+  await pause(100);
 });
 
 test('connection', async () => {
@@ -91,6 +94,7 @@ test('connection', async () => {
   await (await theBus()).log('lex.all.all.system.alert', { id: 'a', type: 'feature', severity: 'info', title: 'New today', message: 'm' });
   await page.says('New today');
   page.press('button');
+  await pause(100);
 });
 
 test('core', async () => {

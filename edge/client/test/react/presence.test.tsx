@@ -37,6 +37,22 @@ test('somebody watched: unknown, online, busy with a text, offline', async () =>
   await eventually(() => hook.current.isOffline, 'offline');
 });
 
+test('an announcement that is older than what is known changes nothing', async () => {
+  const [ann, bob] = [someone('ann'), someone('bob')];
+  const hook = renderHook(() => useUserPresence(ann), client({ user: bob }), undefined);
+  await eventually(() => hook.current.presence, 'known');
+  const bus = await theBus();
+  const say = (customStatus: string, second: number) => bus.pub(`state.presence.${ann}.presence.update`, {
+    userId: ann, status: 'online', lastSeen: '2026-01-01T00:00:00.000Z', activeConnections: 1, customStatus, timestamp: `2026-01-01T00:00:0${second}.000Z`,
+  });
+  say('two', 2);
+  await eventually(() => hook.current.customStatus === 'two', 'two');
+  say('one', 1);
+  say('three', 3);
+  await eventually(() => hook.current.customStatus === 'three', 'three');
+  expect(hook.history.map(({ customStatus }) => customStatus)).not.toContain('one');
+});
+
 test('nobody is online of whom nothing is known', async () => {
   const hook = renderHook(() => usePresence(), client(), undefined);
   await eventually(() => hook.current.isConnected, 'connected');
