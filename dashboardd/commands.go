@@ -114,31 +114,16 @@ func (s *Service) respond(ctx context.Context, e endpoint, r micro.Request) {
 	if err == nil {
 		reply, err = e.handle(ctx, subjects.CallerOf(nats.Header(r.Headers())), r.Data())
 	}
-	var body []byte
-	var header nats.Header
-	if err == nil {
-		body, header, err = reply.Encode()
+	answer, err := subjects.Answer(r.Reply(), Name, reply, err)
+	if s.late.Note(s.log, time.Now(), err) {
+		s.metrics.expired.Inc()
 	}
-	if header == nil {
-		header = nats.Header{}
+	code := subjects.CodeOf(err)
+	s.metrics.commands.WithLabelValues(e.name, cmp.Or(string(code), "ok")).Inc()
+	if code == subjects.CodeInternal {
+		s.log.Error("request failed", "subject", e.subject, "error", err)
 	}
-	header.Set(subjects.HeaderService, Name)
-	if err != nil {
-		if s.late.Note(s.log, time.Now(), err) {
-			s.metrics.expired.Inc()
-		}
-		code := subjects.CodeOf(err)
-		s.metrics.commands.WithLabelValues(e.name, string(code)).Inc()
-		if code == subjects.CodeInternal {
-			s.log.Error("request failed", "subject", e.subject, "error", err)
-		}
-		header.Set(subjects.HeaderErrorCode, string(code))
-		header.Set(subjects.HeaderError, subjects.MessageOf(err))
-	} else {
-		s.metrics.commands.WithLabelValues(e.name, "ok").Inc()
-	}
-	// Not by r.Error: the micro service reads the error when the handler has returned, and it has.
-	if err := s.nc.PublishMsg(&nats.Msg{Subject: r.Reply(), Header: header, Data: body}); err != nil {
+	if err := s.nc.PublishMsg(answer); err != nil {
 		s.log.Debug("reply not sent", "subject", e.subject, "error", err)
 	}
 }

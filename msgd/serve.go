@@ -204,36 +204,22 @@ func (s *Service) call(ctx context.Context, name string, h handler, req micro.Re
 	return h(ctx, who, req.Data())
 }
 
-// respond answers without the micro package, which would note the error in a field that its own
-// goroutine reads at the same time.
+// respond answers, past the micro package (subjects.Answer).
 func (s *Service) respond(name string, req micro.Request, reply subjects.Reply, err error) {
-	if req.Reply() == "" {
+	answer, err := subjects.Answer(req.Reply(), Name, reply, err)
+	if s.late.Note(s.log, time.Now(), err) {
+		s.metrics.expired.Inc()
+	}
+	if code := subjects.CodeOf(err); code == subjects.CodeInternal || code == subjects.CodeUnavailable {
+		s.log.Error("a command failed", "command", name, "error", err)
+	}
+	if answer.Subject == "" {
 		return
 	}
-	var body []byte
-	var header nats.Header
-	if err == nil {
-		body, header, err = reply.Encode()
-	}
-	if err != nil {
-		if s.late.Note(s.log, time.Now(), err) {
-			s.metrics.expired.Inc()
-		}
-		refusal := subjects.AsError(err)
-		if refusal.Code == subjects.CodeInternal || refusal.Code == subjects.CodeUnavailable {
-			s.log.Error("a command failed", "command", name, "error", err)
-		}
-		body, header = nil, nats.Header{
-			subjects.HeaderErrorCode: {string(refusal.Code)}, subjects.HeaderError: {oneLine(refusal.Message)},
-		}
-	}
-	header.Set(subjects.HeaderService, Name)
-	if err := s.nc.PublishMsg(&nats.Msg{Subject: req.Reply(), Header: header, Data: body}); err != nil {
+	if err := s.nc.PublishMsg(answer); err != nil {
 		s.log.Warn("an answer could not be sent", "command", name, "error", err)
 	}
 }
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // commandCounts are shown by `nats micro stats`. Its methods may be called concurrently.
 type commandCounts struct {

@@ -207,61 +207,44 @@ func (s *Service) leave() { s.busy.Add(-1) }
 func (s *Service) respond(req micro.Request, reply subjects.Reply, ack any) {
 	var err error
 	if ack != nil {
-		if reply.Ack, err = json.Marshal(ack); err != nil {
-			s.refuse(req, err)
-			return
-		}
+		reply.Ack, err = json.Marshal(ack)
 	}
-	body, header, err := reply.Encode()
-	if err != nil {
-		s.refuse(req, err)
-		return
-	}
-	header.Set(subjects.HeaderService, serviceName)
-	s.metrics.processed.WithLabelValues("command").Inc()
-	s.reply(req, body, header)
-}
-
-// reply sends an answer past the micro service: Respond and Error of a request write
-// what the service reads as soon as the handler has returned, and ours answer later.
-func (s *Service) reply(req micro.Request, body []byte, header nats.Header) {
-	if req.Reply() == "" {
-		return
-	}
-	if err := s.nc.PublishMsg(&nats.Msg{Subject: req.Reply(), Data: body, Header: header}); err != nil {
-		s.log.Debug("answering failed", "subject", req.Subject(), "error", err)
-	}
+	s.reply(req, reply, err)
 }
 
 func (s *Service) refuse(req micro.Request, err error) {
 	if errors.Is(err, errStopping) {
 		err = subjects.Errorf(subjects.CodeUnavailable, "the service is stopping")
 	}
+	s.reply(req, subjects.Reply{}, err)
+}
+
+// reply counts an answer and sends it, past the micro package (subjects.Answer).
+func (s *Service) reply(req micro.Request, reply subjects.Reply, err error) {
+	answer, err := subjects.Answer(req.Reply(), serviceName, reply, err)
+	if err == nil {
+		s.metrics.processed.WithLabelValues("command").Inc()
+	} else {
+		s.refused(req.Subject(), err)
+	}
+	if answer.Subject == "" {
+		return
+	}
+	if err := s.nc.PublishMsg(answer); err != nil {
+		s.log.Debug("answering failed", "subject", req.Subject(), "error", err)
+	}
+}
+
+func (s *Service) refused(subject string, err error) {
 	if s.late.Note(s.log, time.Now(), err) {
 		s.metrics.expired.Inc()
 	}
-	code := subjects.CodeOf(err)
-	s.metrics.failed.WithLabelValues(strings.ToLower(string(code))).Inc()
-	level := slog.LevelDebug
+	code, level := subjects.CodeOf(err), slog.LevelDebug
 	if code == subjects.CodeInternal {
 		level = slog.LevelError
 	}
-	s.log.Log(context.Background(), level, "a request is refused", "subject", req.Subject(), "code", code, "error", err)
-	s.reply(req, nil, nats.Header{
-		subjects.HeaderErrorCode: {string(code)},
-		subjects.HeaderError:     {headerText(subjects.MessageOf(err))},
-		subjects.HeaderService:   {serviceName},
-	})
-}
-
-// headerText keeps a message, which may quote a request, in its line.
-func headerText(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, s)
+	s.metrics.failed.WithLabelValues(strings.ToLower(string(code))).Inc()
+	s.log.Log(context.Background(), level, "a request is refused", "subject", subject, "code", code, "error", err)
 }
 
 // oldSubscribe answers the dialect of older clients, which ask for what they get

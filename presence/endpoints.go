@@ -89,46 +89,35 @@ func (s *Service) bounded(ctx context.Context, handle handler) micro.Handler {
 	})
 }
 
-// answer replies. It does not use the request's own methods: those note an error in the request, which
-// micro reads as soon as the handler has handed over.
+// answer replies.
 func (s *Service) answer(req micro.Request, kind string, reply subjects.Reply) {
-	body, header, err := reply.Encode()
-	if err != nil {
-		s.refuse(req, kind, err)
-		return
-	}
-	s.respond(req.Reply(), header, body)
-	s.metrics.processed.WithLabelValues(kind).Inc()
+	s.respond(req.Reply(), kind, reply, nil)
 }
 
-// refuse answers with the error's code. What is our own fault is logged, without what the client sent.
+// refuse replies with an error's code.
 func (s *Service) refuse(req micro.Request, kind string, err error) {
-	s.metrics.failed.WithLabelValues(kind).Inc()
-	if s.late.Note(s.log, time.Now(), err) {
+	s.respond(req.Reply(), kind, subjects.Reply{}, err)
+}
+
+// respond counts an answer and sends it, past the micro package (subjects.Answer). What is our own fault
+// is logged, without what the client sent.
+func (s *Service) respond(inbox, kind string, reply subjects.Reply, err error) {
+	answer, err := subjects.Answer(inbox, name, reply, err)
+	switch code := subjects.CodeOf(err); {
+	case err == nil:
+		s.metrics.processed.WithLabelValues(kind).Inc()
+	case s.late.Note(s.log, time.Now(), err):
 		s.metrics.expired.Inc()
-		s.respondError(req, err)
-		return
-	}
-	code := subjects.CodeOf(err)
-	switch code {
-	case subjects.CodeInternal, subjects.CodeConflict, subjects.CodeUnavailable, subjects.CodeTimeout:
+	case code == subjects.CodeInternal, code == subjects.CodeConflict, code == subjects.CodeUnavailable, code == subjects.CodeTimeout:
 		s.log.Warn("a command failed", "kind", kind, "code", code, "error", err)
 	}
-	s.respondError(req, err)
-}
-
-func (s *Service) respondError(req micro.Request, err error) {
-	s.respond(req.Reply(), nats.Header{
-		subjects.HeaderErrorCode: {string(subjects.CodeOf(err))}, subjects.HeaderError: {subjects.MessageOf(err)},
-	}, nil)
-}
-
-func (s *Service) respond(inbox string, header nats.Header, body []byte) {
-	header.Set(subjects.HeaderService, name)
+	if err != nil {
+		s.metrics.failed.WithLabelValues(kind).Inc()
+	}
 	if inbox == "" {
 		return // nobody wants to know
 	}
-	if err := s.nc.PublishMsg(&nats.Msg{Subject: inbox, Header: header, Data: body}); err != nil {
+	if err := s.nc.PublishMsg(answer); err != nil {
 		s.log.Warn("a reply is not sent", "error", err)
 	}
 }

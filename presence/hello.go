@@ -75,12 +75,7 @@ func (s *Service) helloAgain(inbox string, ids []string, before []subjects.Prese
 	if len(changed) == 0 {
 		return
 	}
-	body, header, err := subjects.Reply{Events: []subjects.Emit{s.bulk(changed)}}.Encode()
-	if err != nil {
-		s.log.Error("hello cannot be completed", "error", err)
-		return
-	}
-	s.respond(inbox, header, body)
+	s.respond(inbox, "hello-again", subjects.Reply{Events: []subjects.Emit{s.bulk(changed)}}, nil)
 }
 
 // changedSince returns the views that differ now.
