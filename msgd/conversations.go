@@ -27,8 +27,9 @@ type conversation struct {
 
 	// Pending are the users whose change the rest of the world has perhaps not heard of: their own index,
 	// and the log. Empty once it has (outbox.go).
-	Pending []string `json:"pending,omitempty"`
-	Cause   string   `json:"cause"` // of the last change, so that a writer without an answer knows its own
+	Pending []string             `json:"pending,omitempty"`
+	Left    map[string]departure `json:"left,omitempty"` // those among them who were taken out
+	Cause   string               `json:"cause"`          // of the last change, so that a writer without an answer knows its own
 
 	token string // the id, escaped
 }
@@ -37,6 +38,12 @@ type conversation struct {
 type member struct {
 	JoinedAt int64 `json:"joinedAt"` // Unix milliseconds
 	From     int64 `json:"from"`     // number of the last message before that: older ones were never unread
+}
+
+// departure names the note to somebody who was taken out, and where in the log it cannot be yet.
+type departure struct {
+	Revision int64  `json:"revision"`
+	Behind   uint64 `json:"behind"` // sequence
 }
 
 // memberIDs lists the members, those who came first before the others.
@@ -211,17 +218,39 @@ func (s *Service) changed(ctx context.Context, who subjects.Caller, c *conversat
 			c.Members[id] = member{JoinedAt: s.options.Now().UnixMilli(), From: h.number}
 		}
 	}
-	for _, id := range remove {
-		delete(c.Members, id)
+	if err := s.depart(ctx, c, add, remove); err != nil {
+		return false, err
 	}
 	if len(c.Members) > s.options.MaxMembers {
 		return false, s.tooMany()
 	}
-	c.Revision++
 	c.Pending = append(c.Pending, append(add, remove...)...)
 	slices.Sort(c.Pending)
 	c.Pending = slices.Compact(c.Pending)
 	return true, nil
+}
+
+// depart takes members out, and counts the change.
+func (s *Service) depart(ctx context.Context, c *conversation, add, remove []string) error {
+	c.Revision++
+	for _, id := range add {
+		delete(c.Left, id)
+	}
+	if len(remove) == 0 {
+		return nil
+	}
+	access, _, err := s.store.last(ctx, subjects.StreamLog, eventSubject(c.token, subjects.AccessChanged.Name()))
+	if err != nil {
+		return err
+	}
+	if c.Left == nil {
+		c.Left = make(map[string]departure)
+	}
+	for _, id := range remove {
+		delete(c.Members, id)
+		c.Left[id] = departure{c.Revision, access.seq}
+	}
+	return nil
 }
 
 func mayRemove(c *conversation, user string, remove []string) bool {

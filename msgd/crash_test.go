@@ -214,6 +214,7 @@ type world struct {
 	deleted map[string]bool     // message id
 	read    map[[2]string]int64 // conversation, user → highest number acked as read
 	guests  map[string]bool     // conversation → whether the guest is in
+	left    map[string]int      // conversation → how often the guest was taken out
 	ids     map[string][]string // conversation → acked message ids
 }
 
@@ -224,7 +225,7 @@ const opsPerUser = 80
 func newWorld(f *fixture) *world {
 	return &world{
 		f: f, t: f.t.(*testing.T), sent: map[string]string{}, said: map[string][]string{}, deleted: map[string]bool{},
-		read: map[[2]string]int64{}, guests: map[string]bool{}, ids: map[string][]string{},
+		read: map[[2]string]int64{}, guests: map[string]bool{}, left: map[string]int{}, ids: map[string][]string{},
 	}
 }
 
@@ -381,6 +382,9 @@ func (w *world) invite(r *rand.Rand) {
 		}
 		retry(w, subjects.ConversationMembers, "ann", req)
 		w.guests[conv] = in
+		if !in {
+			w.left[conv]++
+		}
 		// The ack means that it is true: a guest who was taken out is refused from now on.
 		_, err := subjects.MessageHistory.Call(w.t.Context(), w.f.nc, as("guest"), subjects.MessageHistoryRequest{ConversationID: conv})
 		switch code := subjects.CodeOf(err); code {
@@ -545,6 +549,15 @@ func (w *world) checkMembers(conv string) {
 	got := slices.Sorted(slices.Values(ack.Conversation.MemberIDs))
 	if !slices.Equal(got, want) {
 		w.t.Errorf("members %v, want %v", got, want)
+	}
+	notes := 0
+	for _, e := range w.f.logged("lex.user.guest.conversation.updated") {
+		if note, err := subjects.ConversationUpdated.Decode(e.data); err != nil || note.ConversationID == conv {
+			notes++
+		}
+	}
+	if notes != w.left[conv] {
+		w.t.Errorf("the guest was taken out %d times and told so %d times", w.left[conv], notes)
 	}
 	revision := int64(0)
 	var access subjects.AccessChangedEvent

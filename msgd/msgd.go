@@ -19,7 +19,6 @@
 //     services agree (subjects/deadline.go).
 //   - TIMEOUT means "perhaps done". With a clientId, asking again is safe; edits, deletions, receipts and
 //     changes of members are safe to repeat in any case.
-//   - The note to somebody who was taken out may come twice after a crash; it carries a revision.
 //   - Text is passed unchanged: clients escape it (contract 8, B14).
 //
 // # How a message is kept

@@ -19,8 +19,8 @@ import (
 // news for the clients. The conversation holds who is still to be told; whoever finishes clears it.
 //
 // Everything here may be done twice, in any order, by processes that were stopped in between: an index
-// entry counts its conversation's revision and never goes back, and an announcement is published only
-// behind one of a lower revision.
+// entry counts its conversation's revision and never goes back, an announcement is published only behind
+// one of a lower revision, and the note to somebody who was taken out only where none is yet.
 
 // userIndex is one user's conversations. Those the user was taken out of stay for a while, so that
 // a writer of long ago does not put them back.
@@ -52,7 +52,7 @@ func (s *Service) announce(ctx context.Context, conv string) (*conversation, err
 			return nil, perhaps(err)
 		}
 		s.step()
-		c.Pending = nil
+		c.Pending, c.Left = nil, nil
 		err = s.store.save(ctx, conversationValue(conv), revision, c)
 		switch {
 		case err == nil:
@@ -89,17 +89,48 @@ func (s *Service) tell(ctx context.Context, c *conversation) error {
 	if err := s.publishState(ctx, c, subjects.ConversationUpdated.Name(), news); err != nil {
 		return err
 	}
-	for _, user := range c.Pending {
-		if _, still := c.Members[user]; still {
-			continue
-		}
-		_, err := subjects.ConversationUpdated.To(subjects.KindUser).Publish(ctx, s.events, user, news,
-			subjects.WithMsgID("left."+digest(user, c.ID)+"."+strconv.FormatInt(c.Revision, 10)))
-		if err != nil {
+	for user, left := range c.Left {
+		s.step()
+		if err := s.publishLeft(ctx, c, user, left, news); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// publishLeft tells somebody who was taken out, once: behind the newest note to that user, and only if none
+// since then is this one.
+func (s *Service) publishLeft(ctx context.Context, c *conversation, user string, left departure, news subjects.ConversationEvent) error {
+	subject, err := subjects.ConversationUpdated.To(subjects.KindUser).Subject(user)
+	if err != nil {
+		return err
+	}
+	name := "left." + digest(user, c.ID) + "." + strconv.FormatInt(left.Revision, 10)
+	for {
+		newest, _, err := s.store.last(ctx, subjects.StreamLog, subject)
+		if err != nil {
+			return err
+		}
+		told := false
+		err = s.readUpTo(ctx, newest.seq, func() (uint64, error) {
+			reached := left.Behind
+			if reached >= newest.seq {
+				return reached, nil
+			}
+			err := s.each(ctx, subjects.StreamLog, subject, left.Behind+1, func(e entry) bool {
+				reached, told = e.seq, told || lastHeader(e.header, subjects.HeaderMsgID) == name
+				return e.seq < newest.seq
+			})
+			return reached, err
+		})
+		if err != nil || told {
+			return err
+		}
+		if _, err = s.store.publish(ctx, subject, name, newest.seq, news); !errors.Is(err, errConflict) {
+			return err
+		}
+		s.metrics.collisions.Inc()
+	}
 }
 
 func (c *conversation) news() subjects.ConversationEvent {

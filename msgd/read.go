@@ -131,6 +131,28 @@ func (s *Service) each(ctx context.Context, stream, subject string, from uint64,
 	return s.store.scan(ctx, stream, subject, from, f)
 }
 
+// readUpTo reads again until read has seen the message at a sequence of the log, which its leader has: a
+// replica that answers for it may be behind.
+func (s *Service) readUpTo(ctx context.Context, seq uint64, read func() (reached uint64, err error)) error {
+	for {
+		reached, err := read()
+		if err != nil || reached >= seq {
+			return err
+		}
+		if err := pause(ctx, rereadWait); err != nil {
+			return err
+		}
+	}
+}
+
+// logged is where an entry of the log, or of MESSAGES, stands in the log.
+func (e entry) logged() uint64 {
+	if origin := e.origin(); origin != 0 {
+		return origin
+	}
+	return e.seq
+}
+
 // rereadWait is how long a reader waits for a replica that has not yet what its leader has acked.
 const rereadWait = 20 * time.Millisecond
 

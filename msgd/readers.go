@@ -107,7 +107,15 @@ func (s *Service) learnReaders(ctx context.Context, conv string, r *readers) err
 	if err != nil {
 		return err
 	}
-	err = s.eachBehind(ctx, subject, folded, func(e entry) bool { r.see(e); return true })
+	err = s.readUpTo(ctx, newest.seq, func() (uint64, error) {
+		reached := folded.origin
+		err := s.eachBehind(ctx, subject, folded, func(e entry) bool {
+			r.see(e)
+			reached = max(reached, e.logged())
+			return true
+		})
+		return reached, err
+	})
 	r.head, r.known = newest.seq, err == nil
 	return err
 }
@@ -120,7 +128,15 @@ func (s *Service) refreshReaders(ctx context.Context, conv string, r *readers) e
 		return err
 	}
 	if found {
-		err = s.each(ctx, subjects.StreamLog, subject, r.head+1, func(e entry) bool { r.see(e); return e.seq < newest.seq })
+		err = s.readUpTo(ctx, newest.seq, func() (uint64, error) {
+			reached := r.head
+			err := s.each(ctx, subjects.StreamLog, subject, r.head+1, func(e entry) bool {
+				r.see(e)
+				reached = e.seq
+				return e.seq < newest.seq
+			})
+			return reached, err
+		})
 	}
 	if err == nil {
 		r.head = newest.seq
