@@ -163,8 +163,10 @@ func (p *pusher) gather(now time.Time) {
 	if cases {
 		p.s.viewers.ofAll(readers)
 	}
-	for user, at := range changed.users {
+	for user := range changed.users {
 		p.s.viewers.of(readers, "", []string{user})
+	}
+	for user, at := range changed.moved {
 		p.s.greetAgain(user, now.Sub(time.UnixMilli(at)))
 	}
 	for scope := range changed.scopes {

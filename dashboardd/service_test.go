@@ -273,18 +273,29 @@ func TestWalls(t *testing.T) {
 func TestGreetedAgainWhenAccessChanges(t *testing.T) {
 	b := startBus(t, natsd.Options{}, nil)
 	b.publish("case 7 case:created", `{}`)
-	b.ready(quick())
-	b.ready(quick())
+	b.publish("case 7 access:changed", `{"allow":["member"]}`)
 	greets := make(chan *nats.Msg, 64)
 	if _, err := b.nc.ChanSubscribe(subjects.AllGreet, greets); err != nil {
 		t.Fatal(err)
+	}
+	b.ready(quick())
+	b.ready(quick())
+	select {
+	case <-greets: // member, for whom nothing changes from now on
+	case <-time.After(10 * time.Second):
+		t.Fatal("what changed just before the start is passed over")
 	}
 	c := b.nobody("u1", "")
 	c.hello()
 	for _, step := range []struct {
 		list string
 		in   bool
-	}{{`{"allow":["u1"],"revision":1}`, true}, {`{"allow":[],"revision":2}`, false}, {`{"allow":["u1"],"revision":3}`, true}, {`{"deny":["u1"],"revision":4}`, false}} {
+	}{
+		{`{"allow":["member","u1"],"revision":1}`, true},
+		{`{"allow":["member"],"revision":2}`, false},
+		{`{"allow":["member","u1"],"revision":3}`, true},
+		{`{"allow":["member"],"deny":["u1"],"revision":4}`, false},
+	} {
 		b.publish("case 7 access:changed", step.list)
 		select {
 		case m := <-greets:

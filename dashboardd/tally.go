@@ -2,6 +2,7 @@ package dashboardd
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,7 +89,8 @@ type progress struct {
 // touched is what changed since somebody last looked, for the pushes.
 type touched struct {
 	books  map[string]struct{}
-	users  map[string]int64    // whose access changed, and the log's time then
+	users  map[string]struct{} // in a list that changed
+	moved  map[string]int64    // who was put into a list or taken out, and the log's time then
 	scopes map[string]struct{} // with new figures
 	alerts bool
 }
@@ -103,7 +105,10 @@ func newTally() *tally {
 }
 
 func newTouched() touched {
-	return touched{make(map[string]struct{}), make(map[string]int64), make(map[string]struct{}), false}
+	return touched{
+		books: make(map[string]struct{}), users: make(map[string]struct{}), moved: make(map[string]int64),
+		scopes: make(map[string]struct{}),
+	}
 }
 
 // drain returns what was touched since the last call.
@@ -369,12 +374,34 @@ func (t *tally) applyAccess(e event) error {
 func (t *tally) setAccess(b *book, list subjects.AccessChangedEvent, seq uint64) {
 	for _, users := range [][]string{b.Access.Allow, b.Access.Deny, list.Allow, list.Deny} {
 		for _, user := range users {
-			t.touched.users[user] = t.At
+			t.touched.users[user] = struct{}{}
+		}
+	}
+	for _, lists := range [][2][]string{{b.Access.Allow, list.Allow}, {b.Access.Deny, list.Deny}} {
+		for user := range differing(lists[0], lists[1]) {
+			t.touched.moved[user] = t.At
 		}
 	}
 	t.index.forget(b)
 	b.Access.change(list, seq, t.At)
 	t.index.learn(b)
+}
+
+// differing returns what stands in one of two lists alone.
+func differing(a, b []string) map[string]struct{} {
+	only, both := make(map[string]struct{}, len(a)), make(map[string]struct{})
+	for _, user := range a {
+		only[user] = struct{}{}
+	}
+	for _, user := range b {
+		if _, found := only[user]; found {
+			both[user] = struct{}{}
+		} else {
+			only[user] = struct{}{}
+		}
+	}
+	maps.DeleteFunc(only, func(user string, _ struct{}) bool { _, found := both[user]; return found })
+	return only
 }
 
 // access is who may see a case: the last access:changed, and who could until a day ago.
