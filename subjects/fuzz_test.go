@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -178,6 +179,45 @@ func FuzzTime(f *testing.F) {
 		}
 		if d := read.Sub(again.Time); d < 0 || d >= 1e6 {
 			t.Fatalf("%s is written as %s", text, first)
+		}
+	})
+}
+
+// FuzzGreet: what is read names a room that can be asked for again, on the same subject.
+func FuzzGreet(f *testing.F) {
+	f.Add("ctl.greet.user.u1", []byte(`{"namespaces":["/events"]}`))
+	f.Add("ctl.greet.user.a=40b", []byte(``))
+	f.Add("ctl.greet.user.*", []byte(`{}`))
+	f.Add("ctl.greet.ctl.greet.user.u1", []byte(`[]`))
+	f.Fuzz(func(t *testing.T, subject string, data []byte) {
+		room, _, err := DecodeGreet(&nats.Msg{Subject: subject, Data: data})
+		if err != nil {
+			return
+		}
+		again, err := GreetSubject(room)
+		if err != nil || again != subject {
+			t.Fatalf("%q is read as room %q, which is asked for on %q: %v", subject, room, again, err)
+		}
+	})
+}
+
+// FuzzDeadline: whatever a request says, work for it is bounded, and what is written is read.
+func FuzzDeadline(f *testing.F) {
+	f.Add("1700000000000")
+	f.Add("-1")
+	f.Add("9223372036854775807")
+	f.Add("soon")
+	f.Fuzz(func(t *testing.T, text string) {
+		h := nats.Header{HeaderDeadline: {text}}
+		deadline := DeadlineOf(h)
+		ctx, cancel := WithDeadline(t.Context(), h, time.Minute)
+		defer cancel()
+		until, ok := ctx.Deadline()
+		if !ok || time.Until(until) > time.Minute {
+			t.Fatalf("%q lets work go on until %v", text, until)
+		}
+		if !deadline.IsZero() && deadline.Before(until) {
+			t.Fatalf("%q is %v, and work goes on until %v", text, deadline, until)
 		}
 	})
 }

@@ -40,7 +40,10 @@ func GreetSubject(room string) (string, error) {
 
 // DecodeGreet reads a message on [AllGreet] and the room it is for.
 func DecodeGreet(m *nats.Msg) (room string, g Greet, err error) {
-	room = strings.TrimPrefix(m.Subject, greetPrefix)
+	room, ok := strings.CutPrefix(m.Subject, greetPrefix)
+	if !ok {
+		return "", g, Errorf(CodeInvalidInput, "subject %.64q does not begin with %s", m.Subject, greetPrefix)
+	}
 	if _, _, err := ParseRoom(room); err != nil {
 		return "", g, err
 	}
