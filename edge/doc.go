@@ -57,13 +57,15 @@
 //	shares_talk.go  who tells whom and when; shares_news.go has the bytes
 //	doubts.go       CONNECTs and joins that wait for a moment until it is
 //
-// # Beside: polling clients of other edges
+// # Across: a polling client whose request, or WebSocket, reached another edge
 //
-//	forward.go   passes GETs and POSTs on to the edge that has the session; host.go is that edge
-//	exchange.go  how the two speak, in chunks
-//	move.go      a session leaves for the edge that took its WebSocket; arrive.go is that edge
+//	exchange.go  how edges ask each other about sessions, on ctl.edge.<mark>.poll and .move
+//	forward.go   a GET or POST on its way to the edge that the sid names
+//	host.go      what that edge answers
+//	move.go      a session leaves for the edge that took its WebSocket, with what waits for its client
+//	arrive.go    and goes on there, at the same place of the log
 //
 // Locks, in the order in which they may be held together: client.turn, client.mu, socket.mu, then a hub
-// stripe. accounts.mu is held while shares.mu is taken; shares.mu, doubts.mu and requests.mu are leaves. The
-// engine never calls back from inside Send.
+// stripe. accounts.mu is held while shares.mu is taken; shares.mu, doubts.mu, requests.mu,
+// forwarder.mu and host.mu are leaves. The engine never calls back from inside Send.
 package edge

@@ -12,6 +12,8 @@
 //   - Frames sent to a session arrive in the order of the Send calls, over an upgrade too: none lost,
 //     none twice, unless their class allows a drop. Every drop and every close has a named reason
 //     and a counter.
+//   - Whatever request or WebSocket of a session reaches another engine than its own is served as if it had
+//     not, if Options.Foreign reaches that engine.
 //   - Send never blocks. What waits for one socket leaves in one writev.
 //   - What a client may make the process hold is bounded: 16 KiB of request head, MaxPayload of an
 //     unfinished message, QueueFrames and QueueBytes of unread frames, MaxPayload of what a compressed
@@ -33,6 +35,8 @@
 // a loop or gets a goroutine (std.go). input.go turns bytes into messages (inflate.go those that are
 // compressed), peer.go gives them to the session that the connection carries or wants to take over,
 // session.go to the Handler.
+//
+// What belongs to a session of another engine goes to foreign.go; depart.go is what the other one does.
 //
 // Out: send.go applies the rules of a frame's class, queue.go holds what waits, and one write takes
 // all of it, in the forms that deflate.go keeps: by the loop itself when a callback of its has sent it,
