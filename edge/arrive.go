@@ -111,10 +111,9 @@ func (f *forwarder) take(ctx context.Context, session *engine.Session, q inquiry
 
 // newcomer is a client on its way here.
 type newcomer struct {
-	s        *Server
-	c        *client
-	position uint64
-	sockets  []*newSocket
+	s       *Server
+	c       *client
+	sockets []*newSocket
 }
 
 // newSocket is one of its sockets, not yet in any room.
@@ -131,7 +130,7 @@ func newArrival(s *Server, session *engine.Session, moved *movedClient) *newcome
 	}
 	c.refused.Store(moved.Refused)
 	session.App = c
-	v := &newcomer{s: s, c: c, position: moved.Position}
+	v := &newcomer{s: s, c: c}
 	now := time.Now()
 	for i := range moved.Sockets {
 		m := &moved.Sockets[i]
@@ -204,10 +203,11 @@ func (v *newcomer) claim(n *newSocket, from string, revision uint64, tries int, 
 // takes an edge that is far behind: a resumption has the patience for it.
 func (v *newcomer) land() error {
 	s, position := v.s, v.s.fanned.Load()
-	if v.position < position && !s.ring.covers(v.position) {
-		return errTooFar
-	}
 	for _, n := range v.sockets {
+		from := n.moved.Position
+		if from < position && !s.ring.covers(from) {
+			return errTooFar
+		}
 		if s.revocations.covers(n.k.who.Load()) {
 			return errNotHere
 		}
@@ -215,7 +215,7 @@ func (v *newcomer) land() error {
 			return errNotMember
 		}
 		for _, in := range n.rooms() {
-			n.missed = s.ring.since(n.missed, in.Room, max(v.position, in.Joined))
+			n.missed = s.ring.since(n.missed, in.Room, max(from, in.Joined))
 		}
 		switch {
 		case s.walledOff(n.k.who.Load(), n.missed):
@@ -225,7 +225,7 @@ func (v *newcomer) land() error {
 		}
 	}
 	for _, n := range v.sockets {
-		if !v.settle(n, max(position, v.position)) {
+		if !v.settle(n, max(position, n.moved.Position)) {
 			return errCannotBe
 		}
 	}

@@ -127,14 +127,17 @@ func (f *forwarder) post(w http.ResponseWriter, r *http.Request, sid string) (*r
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // only tests' writers have none
 	q := inquiry{op: opPost, sid: sid, key: nuid.Next(), kind: r.Header.Get("Content-Type")}
-	chunk := make([]byte, min(int64(f.chunk), max(r.ContentLength+1, 4<<10)))
+	size := f.chunk
+	if r.ContentLength >= 0 {
+		size = min(size, int(r.ContentLength)+1) // one more, so that the end shows
+	}
+	chunk := make([]byte, size)
 	for {
-		n, err := io.ReadFull(r.Body, chunk)
-		q.last = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !q.last {
+		n, last, err := fill(r.Body, chunk)
+		if err != nil {
 			return nil, errClientGone
 		}
-		q.body = chunk[:n]
+		q.body, q.last = chunk[:n], last
 		a, err := f.ask(r.Context(), markOf(sid), subjectPoll, q)
 		switch {
 		case err != nil:
@@ -151,6 +154,22 @@ func (f *forwarder) post(w http.ResponseWriter, r *http.Request, sid string) (*r
 		}
 		q.op, q.kind = opPart, ""
 	}
+}
+
+// fill reads until the chunk is full or the body ends. Not io.ReadFull, which says the same of a body that
+// has ended and of one that broke off.
+func fill(body io.Reader, chunk []byte) (n int, last bool, err error) {
+	for n < len(chunk) {
+		more, err := body.Read(chunk[n:])
+		n += more
+		if err == io.EOF { //nolint:errorlint // exactly this value is the end
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
 }
 
 // bodyTime is the engine's HandshakeTimeout: what a client has for a POST's body.

@@ -20,15 +20,18 @@ type host struct {
 	s     *Server
 	chunk int
 	subs  []*nats.Subscription
+	ended chan struct{} // closed by stop
+	group sync.WaitGroup
 
 	mu sync.Mutex
 	// Guarded by mu.
+	stopped bool
 	uploads map[string]*upload // POSTs in chunks, by key
 	offers  map[string]*offer  // moves, by key
 }
 
 func newHost(s *Server, chunk int) *host {
-	return &host{s: s, chunk: chunk, uploads: make(map[string]*upload), offers: make(map[string]*offer)}
+	return &host{s: s, chunk: chunk, ended: make(chan struct{}), uploads: make(map[string]*upload), offers: make(map[string]*offer)}
 }
 
 // start returns when other edges can reach this one, which must be before it has a session.
@@ -46,9 +49,24 @@ func (h *host) start() error {
 	return nil
 }
 
+// stop returns when nothing of it runs any more. The engine has closed its sessions before.
 func (h *host) stop() {
 	for _, sub := range h.subs {
 		_ = sub.Unsubscribe() // fails only when the connection is gone, and the subscription with it
+	}
+	h.mu.Lock()
+	h.stopped = true
+	h.mu.Unlock()
+	close(h.ended)
+	h.group.Wait()
+}
+
+// background runs what may wait, on a goroutine that stop waits for.
+func (h *host) background(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.stopped {
+		h.group.Go(f)
 	}
 }
 
@@ -62,6 +80,7 @@ func (h *host) poll(m *nats.Msg) {
 		h.s.engine.Release(q.sid)
 	case opBreak:
 		h.s.engine.Break(q.sid)
+		h.breakUploads(q.sid)
 	case opGet, opPost:
 		if !h.s.engine.Has(q.sid) {
 			h.respond(m, h.serve(context.Background(), q, http.MethodGet, nil))
@@ -71,10 +90,10 @@ func (h *host) poll(m *nats.Msg) {
 			if q.last {
 				time.AfterFunc(briefHold, func() { h.s.engine.Release(q.sid) })
 			}
-			go func() { h.respond(m, h.serve(context.Background(), q, http.MethodGet, nil)) }() // ends with the session
+			h.background(func() { h.respond(m, h.serve(context.Background(), q, http.MethodGet, nil)) }) // ends with the session
 			return
 		}
-		go h.upload(m, q)
+		h.background(func() { h.upload(m, q) })
 	case opPart:
 		h.mu.Lock()
 		u := h.uploads[q.key]
@@ -111,7 +130,7 @@ func (h *host) respond(m *nats.Msg, a reply) {
 
 // upload serves a POST whose body comes in chunks.
 func (h *host) upload(m *nats.Msg, q inquiry) {
-	u := &upload{host: h, current: part{m, q}, rest: q.body, next: make(chan part, 1)}
+	u := &upload{host: h, sid: q.sid, current: part{m, q}, rest: q.body, next: make(chan part, 1), broken: make(chan struct{}, 1)}
 	if !q.last {
 		h.mu.Lock()
 		h.uploads[q.key] = u
@@ -126,6 +145,20 @@ func (h *host) upload(m *nats.Msg, q inquiry) {
 	h.respond(u.current.m, a)
 }
 
+// breakUploads ends the POST of a session whose client has broken it off.
+func (h *host) breakUploads(sid string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, u := range h.uploads {
+		if u.sid == sid {
+			select {
+			case u.broken <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
 // part is a chunk and the message to answer it on.
 type part struct {
 	m *nats.Msg
@@ -135,9 +168,11 @@ type part struct {
 // upload is the body of a POST. It asks for the next chunk when the engine wants more.
 type upload struct {
 	host    *host
+	sid     string
 	current part
 	rest    []byte
-	next    chan part // capacity 1: who sends waits to be asked
+	next    chan part     // capacity 1: who sends waits to be asked
+	broken  chan struct{} // capacity 1
 }
 
 func (u *upload) offer(p part) bool {
@@ -149,7 +184,7 @@ func (u *upload) offer(p part) bool {
 	}
 }
 
-var errUploadLate = errors.New("edge: the rest of a body did not come in time")
+var errUpload = errors.New("edge: the rest of a body did not come")
 
 // Read implements io.Reader.
 func (u *upload) Read(b []byte) (int, error) {
@@ -163,7 +198,11 @@ func (u *upload) Read(b []byte) (int, error) {
 		case u.current = <-u.next:
 			late.Stop()
 		case <-late.C:
-			return 0, errUploadLate
+			return 0, errUpload
+		case <-u.broken:
+			return 0, errUpload
+		case <-u.host.ended:
+			return 0, errUpload
 		}
 		u.rest = u.current.q.body
 	}

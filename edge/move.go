@@ -43,7 +43,6 @@ type movedClient struct {
 	Form      sio.Form         `json:"form"`
 	Heard     bool             `json:"heard"`
 	Refused   int32            `json:"refused,omitempty"`
-	Position  uint64           `json:"position"` // of the log: everything up to it is delivered or among the frames
 	Sockets   []movedSocket    `json:"sockets"`
 }
 
@@ -52,6 +51,7 @@ type movedSocket struct {
 	Session  sessionRecord `json:"session"`
 	PID      string        `json:"pid"`
 	Revision uint64        `json:"revision"` // of the record
+	Position uint64        `json:"position"` // of the log: everything up to it is delivered or among the frames
 
 	Scope   string    `json:"scope,omitempty"`
 	TokenID string    `json:"tokenId,omitempty"`
@@ -96,7 +96,7 @@ func (h *host) move(m *nats.Msg) {
 			h.respond(m, reply{status: http.StatusGone})
 			return
 		}
-		go h.depart(m, o) // ends after settleFor
+		h.background(func() { h.depart(m, o) }) // ends after settleFor
 	default:
 		h.respond(m, reply{status: http.StatusNotImplemented}) // of a newer edge
 	}
@@ -139,22 +139,26 @@ func (h *host) depart(m *nats.Msg, o *offer) {
 	c, _ := o.Session().App.(*client)
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
-	for late := time.Now().Add(settleFor); ; <-tick.C {
+	for late := time.Now().Add(settleFor); ; {
+		if c.settled() {
+			moved, again := h.s.takeApart(o, c)
+			if moved != nil {
+				h.respond(m, reply{status: http.StatusOK, body: mustJSON(moved)})
+				return
+			}
+			if !again {
+				h.respond(m, reply{status: http.StatusGone})
+				return
+			}
+		}
 		if time.Now().After(late) {
 			o.Withdraw()
 			h.respond(m, reply{status: http.StatusServiceUnavailable})
 			return
 		}
-		if !c.settled() {
-			continue
-		}
-		moved, again := h.s.takeApart(o, c)
-		if moved != nil {
-			h.respond(m, reply{status: http.StatusOK, body: mustJSON(moved)})
-			return
-		}
-		if !again {
-			h.respond(m, reply{status: http.StatusGone})
+		select {
+		case <-tick.C:
+		case <-h.ended:
 			return
 		}
 	}
@@ -221,17 +225,15 @@ func (k *socket) settled() bool {
 // pack takes the client's sockets out of their rooms. Its sessions stay as they are recorded: live. It runs
 // on the fan-out goroutine, with no callback running.
 func (c *client) pack(now time.Time) movedClient {
-	s := c.server
 	c.mu.Lock()
 	sockets := c.sockets
 	c.sockets, c.closed = nil, true
 	c.mu.Unlock()
 	moved := movedClient{
 		Token: c.token, Address: c.address, Device: c.device, Form: c.form, Heard: c.heard, Refused: c.refused.Load(),
-		Position: s.fanned.Load(), Sockets: make([]movedSocket, 0, len(sockets)),
+		Sockets: make([]movedSocket, 0, len(sockets)),
 	}
 	for _, k := range sockets {
-		moved.Position = max(moved.Position, k.delivered) // where the edge is behind what the client brought
 		moved.Sockets = append(moved.Sockets, k.pack(now))
 		c.letGo(k, now)
 	}
@@ -244,7 +246,8 @@ func (k *socket) pack(now time.Time) movedSocket {
 		PID: k.pid, Scope: who.scope, TokenID: who.tokenID, Issued: who.issued, Expires: who.expires,
 		Used: k.bucket.missing(limits.EventsPerMinute, now), CheapUsed: k.cheapBucket.missing(limits.EventsPerMinute*cheapFactor, now),
 		LastEvent: k.lastEvent.Load(), Activity: k.activity.Load(),
-		Idle: k.idle.Load(), Absorbing: k.absorbing.Load(), SpeaksForItself: k.speaksForItself.Load(),
+		Position: max(k.client.server.fanned.Load(), k.delivered), // this edge may be behind what the client brought
+		Idle:     k.idle.Load(), Absorbing: k.absorbing.Load(), SpeaksForItself: k.speaksForItself.Load(),
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

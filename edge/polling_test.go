@@ -108,6 +108,18 @@ func (p *poller) post(edge, body string) (int, string) {
 	return status, answer
 }
 
+// hold GETs by way of an edge that has to pass it on, and returns when it is held.
+func (p *poller) hold(edge string) (answered chan string) {
+	p.t.Helper()
+	answered = make(chan string, 1)
+	go func() {
+		status, body, err := p.do(p.t.Context(), edge, http.MethodGet, nil)
+		answered <- fmt.Sprint(status, body, err)
+	}()
+	eventually(p.t, "the GET is held", func() bool { return heldFor(edge, p.t) == 1 })
+	return answered
+}
+
 // posts wants ok.
 func (p *poller) posts(edge, body string) {
 	p.t.Helper()
@@ -396,12 +408,7 @@ func TestOwnerGoesAway(t *testing.T) {
 	_, owner := startEdge(t, theirs, Options{})
 	p := openPoller(t, owner, "u1")
 	p.join(other)
-	answered := make(chan string, 1)
-	go func() {
-		status, body, err := p.do(t.Context(), other, http.MethodGet, nil)
-		answered <- fmt.Sprint(status, body, err)
-	}()
-	eventually(t, "the GET is held", func() bool { return heldFor(other, t) == 1 })
+	answered := p.hold(other)
 	start := time.Now()
 	theirs.Close() // as seen from here, a killed edge
 	select {
@@ -424,12 +431,7 @@ func TestForwarderDrains(t *testing.T) {
 	s, other := startEdge(t, nc, Options{})
 	p := openPoller(t, owner, "u1")
 	p.join(other)
-	answered := make(chan string, 1)
-	go func() {
-		status, body, err := p.do(t.Context(), other, http.MethodGet, nil)
-		answered <- fmt.Sprint(status, body, err)
-	}()
-	eventually(t, "the GET is held", func() bool { return heldFor(other, t) == 1 })
+	answered := p.hold(other)
 	s.forwarder.drain()
 	if got := <-answered; got != "2006<nil>" {
 		t.Errorf("the GET was answered %s", got)
