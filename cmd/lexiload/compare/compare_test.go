@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMedian(t *testing.T) {
@@ -118,6 +120,20 @@ func TestArguments(t *testing.T) {
 				t.Errorf("%s: no %s in %s", name, want, got)
 			}
 		}
+	}
+}
+
+func TestMachine(t *testing.T) {
+	got := machine(config{bin: t.TempDir(), socketio: t.TempDir()}, time.Unix(0, 0))
+	if !strings.HasPrefix(got, "1970-01-01 · ") || !strings.Contains(got, runtime.Version()) || !strings.Contains(got, "centrifuge unknown") {
+		t.Errorf("got %s", got)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := builtWith(program, "golang.org/x/sys"); v == unknown {
+		t.Error("the version of a module in this program is not found")
 	}
 }
 

@@ -121,7 +121,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := r.save(c.results); err != nil {
 		return err
 	}
-	table := r.table()
+	table := r.table() + "\n" + machine(c, time.Now()) + "\n"
 	if _, err := io.WriteString(stdout, table); err != nil {
 		return err
 	}
