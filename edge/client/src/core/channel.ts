@@ -77,7 +77,10 @@ export class Channel {
   /** Keeps the namespace connected until the returned function is called, and a moment longer. */
   retain(): () => void {
     const release = this.#lease.take();
-    if (this.#state.getSnapshot().status === 'error') this.#tryAgain(); // there may be a token now
+    if (this.#state.getSnapshot().status === 'error') { // there may be a token now
+      this.#refusals = 0;
+      this.#tryAgain();
+    }
     return release;
   }
 
@@ -263,7 +266,7 @@ export class Channel {
         this.#state.patch({ status: 'reconnecting', socketId: null });
       } else {
         const { error } = this.#state.getSnapshot();
-        this.#refused(error ?? new RealtimeError('CONNECTION_REFUSED', 'the server has closed the connection'));
+        this.#refused(error ?? new RealtimeError('CONNECTION_REFUSED', 'the server has closed the connection'), true);
       }
     });
     socket.on('connect_error', (e: Error & { data?: { code?: string } }) => {
@@ -280,11 +283,11 @@ export class Channel {
 
   // A refusal ends the attempt. It is tried again, ever more rarely, where something may have changed by
   // itself: another tab was closed, or there is another token.
-  #refused(error: RealtimeError): void {
+  #refused(error: RealtimeError, again = mayChange(error)): void {
     this.#turn++;
     this.#down({ status: 'error', error });
     clearTimeout(this.#retry);
-    if (!this.#lease.held || !mayChange(error)) return;
+    if (!this.#lease.held || !again) return;
     const wait = Math.min(FIRST_RETRY * 2 ** this.#refusals++, LAST_RETRY);
     this.#retry = setTimeout(() => this.#tryAgain(), wait * (0.75 + Math.random() / 2));
   }

@@ -3,13 +3,8 @@ import type { CommandName, CommandRequest, PresenceAck, PresenceEntry, PresenceS
 import { LiveStore, shared } from './shared.js';
 
 /** One user's presence, over all of the user's devices. */
-export interface UserPresence {
-  userId: string;
-  status: PresenceStatus;
-  lastSeen: string;
+export interface UserPresence extends PresenceEntry {
   activeConnections: number;
-  currentActivity?: string;
-  customStatus?: string;
   timestamp?: string;
 }
 
