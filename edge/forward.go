@@ -162,7 +162,7 @@ func fill(body io.Reader, chunk []byte) (n int, last bool, err error) {
 	for n < len(chunk) {
 		more, err := body.Read(chunk[n:])
 		n += more
-		if err == io.EOF { //nolint:errorlint // exactly this value is the end
+		if errors.Is(err, io.EOF) {
 			return n, true, nil
 		}
 		if err != nil {

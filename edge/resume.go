@@ -178,6 +178,7 @@ func (r *resumption) open() {
 		since: time.UnixMilli(r.record.Since), pid: r.pid, start: r.record.Start,
 	}
 	r.k.proved, r.k.provable = r.record.Proved, math.MaxUint32 // until it has caught up no pong proves anything
+	r.k.pending = r.record.Rooms                               // a client that goes before it is live takes them along
 	copy(r.k.id[:], r.record.SID)
 	r.k.who.Store(r.who)
 	r.k.saving.revision, r.k.saving.at = r.revision, time.Now()
@@ -263,6 +264,9 @@ func (r *resumption) goLive(position uint64, missed int) {
 		}
 	}
 	k.caughtUp()
+	k.mu.Lock()
+	k.pending = nil
+	k.mu.Unlock()
 	s.metrics.resumed("recovered")
 	r.c.opened(r.n)
 	s.greet(k, &greeted{recovered: true, from: r.earliest(), missed: missed})

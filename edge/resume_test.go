@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lexiflow/realtime/edge/sioclient"
 	"github.com/lexiflow/realtime/subjects"
 )
 
@@ -305,6 +307,39 @@ func TestLostWhileSaving(t *testing.T) {
 	revision := k.saving.revision
 	k.mu.Unlock()
 	s.wrote(k, nil, revision, nil)
+	numbers(t, nc, 0, 3)
+	again := b.again(url, "/events", tokenFor(t, "u1", "case:*"))
+	if again.SID() != b.SID() {
+		t.Fatal("a fresh session")
+	}
+	again.expectConnected(0, 3)
+}
+
+// A client that goes while its session is being resumed finds its rooms at the next attempt.
+func TestLostWhileResuming(t *testing.T) {
+	_, nc := startBus(t)
+	s, url := startEdge(t, nc, Options{})
+	b := connect(t, url, "/events", "u1", "case:*")
+	b.ack("subscribe:case", case123)
+	b.cutOff()
+	eventually(t, "nobody is there", func() bool { clients, _, _ := s.accounts.usage(); return clients == 0 })
+	busy, free := make(chan struct{}), make(chan struct{})
+	s.mailbox.post(func() { close(busy); <-free }) // no session goes live meanwhile
+	<-busy
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = sioclient.Dial(ctx, sioclient.Options{
+			URL: url, Namespace: "/events", Token: tokenFor(t, "u1", "case:*"), Auth: map[string]any{"pid": b.PID()},
+		})
+	}()
+	eventually(t, "the session is taken over", func() bool { clients, _, _ := s.accounts.usage(); return clients == 1 })
+	cancel()
+	<-gone
+	eventually(t, "the client is gone", func() bool { return s.engine.Stats().WebSocket == 0 })
+	close(free)
+	eventually(t, "its place is free", func() bool { clients, _, _ := s.accounts.usage(); return clients == 0 })
 	numbers(t, nc, 0, 3)
 	again := b.again(url, "/events", tokenFor(t, "u1", "case:*"))
 	if again.SID() != b.SID() {

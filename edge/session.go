@@ -168,6 +168,11 @@ func (k *socket) record() sessionRecord {
 			r.Rooms = append(r.Rooms, sessionRoom{m.room.key.name, m.joined, m.origin == roomService})
 		}
 	}
+	for _, in := range k.pending {
+		if k.find(in.Room) < 0 {
+			r.Rooms = append(r.Rooms, in)
+		}
+	}
 	return r
 }
 

@@ -52,6 +52,7 @@ type socket struct {
 	evicted bool           // from a room: the session ends with its transport, since the news may be lost with it
 	lost    int64          // Unix ms; the transport is gone and the session waits to be resumed
 	last    *sessionRecord // what the session was when its transport was lost
+	pending []sessionRoom  // of a session that is being resumed: rooms that it is not in again yet
 	closed  bool
 }
 
