@@ -219,7 +219,7 @@ func (c *client) settled() bool {
 func (k *socket) settled() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.greeted.Load() && len(k.lanes) == 0 && !k.saving.busy && len(k.saving.next) == 0 && !k.closed
+	return k.greeted.Load() && len(k.lanes) == 0 && k.catching == 0 && !k.saving.busy && len(k.saving.next) == 0 && !k.closed
 }
 
 // pack takes the client's sockets out of their rooms. Its sessions stay as they are recorded: live. It runs
