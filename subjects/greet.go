@@ -66,8 +66,15 @@ type Greeter struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	due   map[string]time.Time // by room
+	due   map[string]greeting  // by room
 	asked map[string]time.Time // when last
+}
+
+// greeting is a room that will be asked for, and whether it has to be once more: something has changed
+// that whoever is asked then perhaps does not know.
+type greeting struct {
+	at   time.Time
+	more bool
 }
 
 const (
@@ -83,7 +90,7 @@ func NewGreeter(nc *nats.Conn, service string, namespaces ...string) *Greeter {
 	if err != nil {
 		panic("subjects: " + err.Error()) // a list of strings can be written
 	}
-	return &Greeter{nc: nc, service: service, body: body, due: make(map[string]time.Time), asked: make(map[string]time.Time)}
+	return &Greeter{nc: nc, service: service, body: body, due: make(map[string]greeting), asked: make(map[string]time.Time)}
 }
 
 // Again has the sockets in a room greeted again, after the others had their turn for so long.
@@ -96,16 +103,30 @@ func (g *Greeter) again(room string, patience time.Duration, now time.Time) {
 	if next := g.asked[room].Add(greetEvery); next.After(at) {
 		at = next
 	}
-	if due, ok := g.due[room]; !ok || due.Before(now.Add(greetSettle)) || at.Before(due) {
-		g.due[room] = at // one that is nearly due would be answered by who does not know of this yet
+	due, waits := g.due[room]
+	switch {
+	case !waits, at.Before(due.at):
+		due.at = at
+	case due.at.Before(now.Add(greetSettle)):
+		due.more = true
 	}
+	g.due[room] = due
 }
 
 // heard notes that the room was asked for, by whichever replica.
 func (g *Greeter) heard(room string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.settled(room, now)
+}
+
+// settled needs mu.
+func (g *Greeter) settled(room string, now time.Time) {
 	g.asked[room] = now
+	if g.due[room].more {
+		g.due[room] = greeting{at: now.Add(greetEvery)}
+		return
+	}
 	delete(g.due, room)
 }
 
@@ -113,11 +134,10 @@ func (g *Greeter) heard(room string, now time.Time) {
 func (g *Greeter) take(now time.Time) (rooms []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for room, at := range g.due {
-		if !at.After(now) && len(rooms) < greetBatch {
+	for room, due := range g.due {
+		if !due.at.After(now) && len(rooms) < greetBatch {
 			rooms = append(rooms, room)
-			delete(g.due, room)
-			g.asked[room] = now
+			g.settled(room, now)
 		}
 	}
 	maps.DeleteFunc(g.asked, func(_ string, at time.Time) bool { return now.Sub(at) > greetEvery })

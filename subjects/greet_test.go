@@ -47,13 +47,13 @@ func TestGreeterWaitsAndThrottles(t *testing.T) {
 		}
 	}
 	g.again("user.a", 0, start)
-	g.again("user.a", 0, at(100*time.Millisecond)) // not known everywhere when the first would be asked for
+	g.again("user.a", 0, at(100*time.Millisecond)) // not known everywhere when the first is asked for
 	g.again("user.b", 2*time.Second, start)
-	asked(greetSettle)
-	asked(greetSettle+100*time.Millisecond, "user.a")
+	asked(greetSettle - 1)
+	asked(greetSettle, "user.a")
 	g.again("user.a", 0, at(400*time.Millisecond))
 	asked(time.Second)
-	asked(greetSettle+100*time.Millisecond+greetEvery, "user.a")
+	asked(greetSettle+greetEvery, "user.a")
 	asked(2 * time.Second)
 	g.heard("user.b", at(2*time.Second)) // by another replica, which went first
 	asked(3 * time.Second)

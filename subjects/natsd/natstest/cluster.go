@@ -6,7 +6,7 @@
 //
 //	func TestMain(m *testing.M) {
 //		natstest.Main()
-//		os.Exit(m.Run())
+//		m.Run()
 //	}
 //
 // It promises that no node outlives its test, or a test process that was killed. It does not promise
@@ -61,9 +61,9 @@ func Main() {
 	}
 	if err := serve(config); err != nil {
 		fmt.Fprintln(os.Stderr, "natstest:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this process is the node, there is no caller
 	}
-	os.Exit(0)
+	os.Exit(0) //nolint:forbidigo // as above
 }
 
 // serve runs until the other end of standard input is gone.
@@ -90,7 +90,9 @@ func serve(config string) error {
 	if !s.ReadyForConnections(patience) {
 		return fmt.Errorf("%s takes no connections on port %d", n.Name, n.Client)
 	}
-	fmt.Println("ready")
+	if _, err := os.Stdout.WriteString("ready\n"); err != nil {
+		return err
+	}
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }

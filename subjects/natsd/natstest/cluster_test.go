@@ -2,7 +2,6 @@ package natstest_test
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) {
 	natstest.Main()
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // TestReplicasSurviveTheirLeader: with three replicas, what the log has acknowledged is there after its
