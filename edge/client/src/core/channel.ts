@@ -6,7 +6,7 @@ import { newClientId } from './json.js';
 import { Lease } from './lease.js';
 import { type ConnectionState, DISCONNECTED } from './status.js';
 import { callAll, Store } from './store.js';
-import type { Tokens } from './tokens.js';
+import { claimsOf, type Tokens } from './tokens.js';
 import type { AckOf, EventOf, RequestOf } from './types.js';
 
 /** What a channel needs to know of its client. */
@@ -243,10 +243,12 @@ export class Channel {
       if (!socket.recovered) this.#greeting.clear();
       this.#greeted = false;
       this.#refusals = 0;
-      const { connects } = this.#state.getSnapshot();
+      const { connects, userId } = this.#state.getSnapshot();
       const recovered = !!socket.recovered;
+      const claims = claimsOf(this.#tried); // the server has accepted them, and says so only behind its first events
       this.#state.patch({
-        status: 'connected', error: null, attempt: 0, connects: connects + 1, recovered, missed: 0, socketId: socket.id ?? null,
+        status: 'connected', error: null, attempt: 0, connects: connects + 1, recovered, missed: 0,
+        socketId: socket.id ?? null, userId: claims.sub || claims.userId || userId,
       });
       if (this.#tried !== undefined) this.#context.accepted(this.#tried);
       this.interests.restore(recovered);

@@ -1,4 +1,4 @@
-import { expiryOf, type Tokens } from './tokens.js';
+import { claimsOf, type Tokens } from './tokens.js';
 
 const TIMER_MAX = 2 ** 31 - 1;
 const AGAIN = 30_000; // ms after a failure
@@ -18,21 +18,20 @@ export function refresher(tokens: Tokens, before: number, use: (token: string) =
   let current: string | undefined;
   let skew = 0; // of the server's clock against ours
 
-  const left = (expiry: number) => expiry - (Date.now() + skew);
+  // Milliseconds that a token has left; NaN if it does not say.
+  const left = (token?: string) => claimsOf(token).exp! * 1_000 - (Date.now() + skew);
   const wait = (ms: number) => {
     timer = setTimeout(() => void renew(), Math.min(Math.max(ms, 1_000), TIMER_MAX));
   };
   const schedule = () => {
     clearTimeout(timer);
-    const expiry = expiryOf(current ?? '');
-    if (expiry === undefined) return;
+    const life = left(current);
     // Of a token that lives shorter than twice the margin the last fifth has to do.
-    const life = left(expiry);
-    wait(life > 2 * before ? life - before : life * 0.8);
+    if (!Number.isNaN(life)) wait(life > 2 * before ? life - before : life * 0.8);
   };
   const renew = async () => {
     const token = current!;
-    const life = left(expiryOf(token)!);
+    const life = left(token);
     if (life > 2 * before) return schedule(); // the timer's longest wait was too short
     try {
       const next = await tokens.get('refresh');

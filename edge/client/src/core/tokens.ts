@@ -59,13 +59,11 @@ async function inTime<T>(promise: T | Promise<T>): Promise<T> {
   }
 }
 
-/** When a token expires, in ms since 1970; undefined if it does not say or cannot be read. */
-export function expiryOf(token: string): number | undefined {
+/** What a token says, where it can be read: the server alone knows whether it is true. */
+export function claimsOf(token = ''): { exp?: number; sub?: string; userId?: string } {
   try {
-    const payload = token.split('.')[1]!.replaceAll('-', '+').replaceAll('_', '/');
-    const { exp } = JSON.parse(atob(payload)) as { exp?: unknown };
-    return typeof exp === 'number' ? exp * 1000 : undefined;
+    return JSON.parse(atob(token.split('.')[1]!.replaceAll('-', '+').replaceAll('_', '/'))) as object;
   } catch {
-    return undefined;
+    return {};
   }
 }

@@ -37,6 +37,15 @@ test('sent, delivered, read; edited and deleted: the same for both', async () =>
   expect(hers.current.messages.map(({ content, senderId }) => [content, senderId])).toEqual([['', ann]]);
 });
 
+test('a page that is opened later knows which messages are the user’s own, and how far they came', async () => {
+  const { ann, a, b, id } = await twoMembers();
+  const { messageId } = await a.command('message:send', { conversationId: id, content: 'Mine' });
+  await b.command('message:read', { conversationId: id, messageId });
+  const later = renderHook(() => useMessages(id), client({ user: ann }), undefined);
+  await eventually(() => later.current.messages[0]?.status === 'read', () => JSON.stringify(contents(later)));
+  expect(later.current.unreadCount).toBe(0);
+});
+
 test('an edit of somebody else’s message shows, is refused, and is taken back', async () => {
   const { a, b, id } = await twoMembers();
   await a.command('message:send', { conversationId: id, content: 'Mine' });

@@ -53,6 +53,18 @@ test('an announcement that is older than what is known changes nothing', async (
   expect(hook.history.map(({ customStatus }) => customStatus)).not.toContain('one');
 });
 
+test('how the user is on one device shows on the next from the start', async () => {
+  const ann = someone('ann');
+  const first = renderHook(() => usePresence(), client({ user: ann }), undefined);
+  await eventually(() => first.current.isConnected, 'connected');
+  await first.current.setStatus('busy');
+  await first.current.setCustomStatus('In court');
+  const second = renderHook(() => usePresence(), client({ user: ann }), undefined);
+  await eventually(() => second.current.myStatus === 'busy' && second.current.myCustomStatus === 'In court', 'the same there');
+  await second.current.setStatus('online');
+  await eventually(() => first.current.myStatus === 'online', 'and here');
+});
+
 test('nobody is online of whom nothing is known', async () => {
   const hook = renderHook(() => usePresence(), client(), undefined);
   await eventually(() => hook.current.isConnected, 'connected');
