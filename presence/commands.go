@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -178,17 +179,33 @@ func (s *Service) subscribe(ctx context.Context, caller subjects.Caller, req sub
 }
 
 // sayAgain announces once more what changed while a subscription was on its way: a reply cannot be
-// followed by another.
+// followed by another. It does so by storing the record as it is: a change that somebody stores meanwhile
+// comes behind, or makes this one fail, while a publish of its own could overtake it and stay.
 func (s *Service) sayAgain(changed []subjects.PresenceUpdateEvent) {
 	for _, p := range changed {
-		if p.Timestamp.IsZero() {
-			continue // nothing is known of that user any more
-		}
-		if _, err := subjects.PresenceUpdate.Publish(s.work, s.publisher, p.UserID, p); err != nil {
+		err := s.storeAgain(p.UserID)
+		if err != nil && !errors.Is(err, errConflict) && s.work.Err() == nil {
 			s.log.Warn("a change is not announced again", "error", err)
 			return
 		}
 	}
+}
+
+func (s *Service) storeAgain(user string) error {
+	key, err := subjects.Escape(user)
+	if err != nil {
+		return err
+	}
+	m, err := s.store.load(s.work, recordPrefix+key)
+	if err != nil {
+		return err
+	}
+	_, r, err := m.record()
+	if err != nil || r.public.Status == "" {
+		return err // nothing is known of that user any more
+	}
+	_, err = s.store.saveRecord(s.work, r, m.revision)
+	return err
 }
 
 // unsubscribe: {userIds} → {success:true}. Those that the user sees without asking stay seen.
