@@ -37,9 +37,10 @@ type reader struct {
 	stuck chan struct{} // asks for a new consumer
 
 	// Static after start.
-	begun    uint64 // log position at which reading began
-	subs     []*nats.Subscription
+	begun    uint64        // log position at which reading began
 	prefaced chan struct{} // closed by the fan-out behind the preface
+
+	subs atomic.Pointer[[]*nats.Subscription] // of state.> and live.>, once there; metrics may ask before
 
 	position atomic.Uint64 // log sequence of the last message read
 	repairs  atomic.Uint64 // gaps that reading on has closed
@@ -116,13 +117,15 @@ func (r *reader) start(ctx context.Context) error {
 		return err
 	}
 	r.position.Store(max(ends.last-min(ends.last, prefaceEvents), max(ends.first, 1)-1))
+	var subs []*nats.Subscription
 	for _, filter := range []string{subjects.AllState, subjects.AllLive} {
 		sub, err := r.nc.Subscribe(filter, r.passing)
 		if err != nil {
 			return fmt.Errorf("subscribe %s: %w", filter, err)
 		}
-		r.subs = append(r.subs, sub)
+		subs = append(subs, sub)
 	}
+	r.subs.Store(&subs)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.created = ends.created
@@ -198,7 +201,7 @@ func (r *reader) stop() {
 		r.consumer.Stop()
 	}
 	r.mu.Unlock()
-	for _, sub := range r.subs {
+	for _, sub := range r.passingSubs() {
 		_ = sub.Unsubscribe() // fails only when the connection is gone, and the subscription with it
 	}
 }
@@ -277,12 +280,19 @@ func (r *reader) trimmed(seq uint64) bool {
 
 // dropped is how many state and live messages were lost because the fan-out was behind.
 func (r *reader) dropped() (n int) {
-	for _, sub := range r.subs {
+	for _, sub := range r.passingSubs() {
 		if d, err := sub.Dropped(); err == nil {
 			n += d
 		}
 	}
 	return n
+}
+
+func (r *reader) passingSubs() []*nats.Subscription {
+	if subs := r.subs.Load(); subs != nil {
+		return *subs
+	}
+	return nil
 }
 
 // passing takes one message of state.> or live.>.
