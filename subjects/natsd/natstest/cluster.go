@@ -136,7 +136,7 @@ func Start(t testing.TB, n int) *Cluster {
 			t.Fatalf("node %d of the cluster: %v", i, err)
 		}
 	}
-	c.AwaitMeta()
+	c.awaitPeers(n)
 	return c
 }
 
@@ -258,7 +258,7 @@ func (c *Cluster) AwaitMeta() int {
 			if p.cmd == nil {
 				continue
 			}
-			said := p.metaLeader()
+			said := p.meta().Leader
 			if said == "" || name != "" && said != name {
 				return ""
 			}
@@ -268,23 +268,46 @@ func (c *Cluster) AwaitMeta() int {
 	})
 }
 
-// metaLeader asks a node who leads the cluster; "" if it knows nobody.
-func (n node) metaLeader() string {
+// awaitPeers waits until the cluster's leader knows that all nodes are there: before, it finds no place
+// for replicas.
+func (c *Cluster) awaitPeers(n int) {
+	c.t.Helper()
+	c.await("cluster with all its nodes", func() string {
+		known := c.nodes[c.AwaitMeta()].meta()
+		away := slices.ContainsFunc(known.Replicas, func(r replica) bool { return r.Offline || !r.Current })
+		if away || len(known.Replicas) != n-1 {
+			return ""
+		}
+		return known.Leader
+	})
+}
+
+// meta is what a node knows of the cluster. Only its leader knows the replicas.
+type meta struct {
+	Leader   string    `json:"leader"`
+	Replicas []replica `json:"replicas"`
+}
+
+type replica struct {
+	Current bool `json:"current"`
+	Offline bool `json:"offline"`
+}
+
+// meta asks a node; the leader is "" if it knows nobody.
+func (n node) meta() meta {
 	client := http.Client{Timeout: time.Second}
 	resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/jsz", n.Monitor))
 	if err != nil {
-		return ""
+		return meta{}
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read
 	var js struct {
-		Meta struct {
-			Leader string `json:"leader"`
-		} `json:"meta_cluster"`
+		Meta meta `json:"meta_cluster"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&js); err != nil {
-		return ""
+		return meta{}
 	}
-	return js.Meta.Leader
+	return js.Meta
 }
 
 // AwaitLeader waits until a living node leads a stream, and returns its number.
