@@ -9,19 +9,29 @@ E2E       := edge/e2e
 PEERS     := cmd/lexiload/peers
 SOCKETIO  := $(PEERS)/socketio
 CLIENT    := edge/client
+DEMO      := edge/client/demo
+CHROMIUM  ?= /usr/bin/chromium
 BENCH     ?= all
 BENCH_quick  := --quick
 BENCH_record := --record deploy/BENCHMARKS.md
 
-.PHONY: up test test-go test-node test-client generate chaos lint fmt fuzz bench build clean
+.PHONY: up demo test test-go test-node test-client test-browser browser generate chaos lint fmt fuzz bench build clean
 
-up:
+up: demo
 	$(GO) run ./cmd/lexiflow up
 
-build:
+# The demo application, which the program carries. Without Node there is none, and up shows its page of raw events.
+demo: $(DEMO)/dist/app/index.html
+
+$(DEMO)/dist/app/index.html: $(shell find $(DEMO)/src $(CLIENT)/src -type f) $(DEMO)/index.html $(DEMO)/vite.config.ts \
+    $(CLIENT)/node_modules/.installed $(DEMO)/node_modules/.installed
+	cd $(CLIENT) && npm run --silent build
+	cd $(DEMO) && npm run --silent build
+
+build: demo
 	$(GO) build -o $(BIN)/ ./cmd/lexiflow ./cmd/lexiload ./edge/conformance
 
-test: test-go test-node test-client
+test: test-go test-node test-client test-browser
 
 # The twin for systems without epoll must keep building. What measures heartbeats to the millisecond runs
 # alone, before the others need the processors.
@@ -45,6 +55,13 @@ test-client: $(CLIENT)/node_modules/.installed $(E2E)/node_modules/.installed bu
 generate:
 	$(GO) generate ./...
 
+# The demo in a real Chromium, against the real processes; a picture of each page goes to $(DEMO)/artefacts.
+test-browser: browser $(E2E)/node_modules/.installed build
+	cd $(DEMO) && CHROMIUM=$(CHROMIUM) LEXIFLOW_BIN=$(CURDIR)/$(BIN)/lexiflow CONFORMANCE_BIN=$(CURDIR)/$(BIN)/conformance npm test
+
+browser:
+	@test -x $(CHROMIUM) || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+
 # Edges and each domain service killed at random moments, CHAOS_ROUNDS times; make test does it three times.
 chaos:
 	CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(GO) test -race -count=1 -p 1 -timeout 3h \
@@ -56,6 +73,10 @@ $(E2E)/node_modules/.installed: $(E2E)/package-lock.json
 
 $(CLIENT)/node_modules/.installed: $(CLIENT)/package-lock.json
 	cd $(CLIENT) && npm ci --no-audit --no-fund
+	@touch $@
+
+$(DEMO)/node_modules/.installed: $(DEMO)/package-lock.json
+	cd $(DEMO) && npm ci --no-audit --no-fund
 	@touch $@
 
 lint:
@@ -88,4 +109,5 @@ $(SOCKETIO)/node_modules/.installed: $(SOCKETIO)/package-lock.json
 	@touch $@
 
 clean:
-	rm -rf $(BIN) $(E2E)/node_modules $(SOCKETIO)/node_modules $(CLIENT)/node_modules $(CLIENT)/test/react-18/node_modules $(CLIENT)/dist
+	rm -rf $(BIN) $(DEMO)/dist/app $(DEMO)/artefacts $(DEMO)/node_modules $(E2E)/node_modules $(SOCKETIO)/node_modules \
+	  $(CLIENT)/node_modules $(CLIENT)/test/react-18/node_modules $(CLIENT)/dist

@@ -39,6 +39,7 @@ require (
 )
 
 ignore (
+	./edge/client/demo/node_modules
 	./edge/client/node_modules
 	./edge/e2e/node_modules
 )

@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"notifyd":                 {"subjects"},
 	"msgd":                    {"subjects"},
 	"dashboardd":              {"subjects"},
+	"edge/client/demo":        {},
 }
 
 // inTests are what tests may import besides: a real NATS server, a cluster of them, and a client.

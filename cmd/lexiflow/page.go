@@ -4,17 +4,15 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"encoding/json"
+	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
-	"net/netip"
 	"path"
 	"strings"
 	"time"
 )
 
-// assets are the page as it is served: no build step and nothing from elsewhere.
+// assets are the page of raw events as it is served: no build step and nothing from elsewhere.
 //
 //go:embed page
 var assets embed.FS
@@ -27,36 +25,74 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// page serves the page of up: / with its files, and /demo.json.
-func page(d *demo) http.Handler {
+// demoPages are the addresses at which the demo shows its pages; the browser tells them apart.
+var demoPages = []string{"/{$}", "/case/{id}", "/messages", "/dashboard"}
+
+// page serves what up shows: the demo where it was built, with the page of raw events at /events.html,
+// and that page alone where it was not. app is nil without a build.
+func page(d *demo, app fs.FS) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /demo.json", d.serve)
-	files, err := fs.ReadDir(assets, "page")
+	d.routes(mux)
+	events, err := fs.Sub(assets, "page")
 	if err != nil {
 		panic(err) // embedded: it is there or the program was not built
 	}
-	for _, file := range files {
-		name := file.Name()
-		data, err := assets.ReadFile("page/" + name)
-		if err != nil {
-			panic(err) // as above
+	front := events
+	serveAll(mux, events, "events.html")
+	if app != nil {
+		front = app
+		serveAll(mux, app, "")
+	}
+	index, err := fs.ReadFile(front, "index.html")
+	if err != nil {
+		panic(err) // as above
+	}
+	for _, at := range demoPages {
+		if app != nil || at == "/{$}" {
+			mux.Handle("GET "+at, asset(index, contentTypes[".html"], "no-cache"))
 		}
-		at := "GET /" + name
-		if name == "index.html" {
-			at = "GET /{$}"
-		}
-		mux.Handle(at, asset(data, contentTypes[path.Ext(name)]))
 	}
 	return secured(mux)
 }
 
+// serveAll serves the files of a folder under their own names, index.html under another.
+func serveAll(mux *http.ServeMux, files fs.FS, index string) {
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		contentType := contentTypes[path.Ext(name)]
+		if contentType == "" {
+			return fmt.Errorf("%s has no content type", name)
+		}
+		cache := "no-cache"
+		if strings.HasPrefix(name, "assets/") {
+			cache = "public, max-age=31536000, immutable" // the build puts a hash of the content into the name
+		}
+		if name == "index.html" {
+			if name = index; name == "" {
+				return nil
+			}
+		}
+		mux.Handle("GET /"+name, asset(data, contentType, cache))
+		return nil
+	})
+	if err != nil {
+		panic(err) // embedded files, which the tests have seen
+	}
+}
+
 // asset serves one file. Its ETag is its content's hash, so a new version shows at once.
-func asset(data []byte, contentType string) http.Handler {
+func asset(data []byte, contentType, cache string) http.Handler {
 	sum := sha256.Sum256(data)
 	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("Cache-Control", cache)
 		w.Header().Set("ETag", etag)
 		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(data)))
 	})
@@ -74,36 +110,4 @@ func secured(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
-}
-
-// serve gives the page its token, on this machine alone: the listener is loopback, so nobody else
-// reaches it; the Host is, so a name that was pointed here by its owner gets nothing (DNS rebinding);
-// no proxy says that it passes on what somebody else asks; and the browser does not say that another
-// site does.
-func (d *demo) serve(w http.ResponseWriter, r *http.Request) {
-	proxied := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != ""
-	site := r.Header.Get("Sec-Fetch-Site")
-	foreign := site != "" && site != "same-origin" && site != "none"
-	if !d.local || d.token == "" || proxied || foreign || !loopbackHost(r.Host) {
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]string{ // the client is gone
-		"token": d.token, "user": demoUser, "program": d.program, "nats": d.natsURL,
-	})
-}
-
-// loopbackHost reports whether a Host header names this machine.
-func loopbackHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }

@@ -7,9 +7,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
-var localDemo = demo{token: "the-token", program: "lexiflow", natsURL: "nats://127.0.0.1:4222", local: true}
+var localDemo = demo{token: "the-token", program: "lexiflow", secret: "a-secret-of-at-least-32-characters", natsURL: "nats://127.0.0.1:4222", local: true}
 
 func get(d *demo, path string, header map[string]string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:3000"+path, http.NoBody)
@@ -20,7 +21,7 @@ func get(d *demo, path string, header map[string]string) *httptest.ResponseRecor
 		r.Header.Set(name, value)
 	}
 	w := httptest.NewRecorder()
-	page(d).ServeHTTP(w, r)
+	page(d, nil).ServeHTTP(w, r)
 	return w
 }
 
@@ -30,6 +31,7 @@ func TestPageHeaders(t *testing.T) {
 		"/app.js":      "text/javascript; charset=utf-8",
 		"/style.css":   "text/css; charset=utf-8",
 		"/favicon.svg": "image/svg+xml",
+		"/events.html": "text/html; charset=utf-8",
 		"/demo.json":   "application/json; charset=utf-8",
 		"/nothing":     "text/plain; charset=utf-8",
 	} {
@@ -66,6 +68,37 @@ func TestPageIsRevalidated(t *testing.T) {
 	}
 }
 
+// With a build of the demo it is what / and its pages show, and the raw events keep an address. Files whose
+// names have a hash may be kept for ever.
+func TestPageWithDemo(t *testing.T) {
+	app := fstest.MapFS{
+		"index.html":           {Data: []byte(`<div id="root"></div>`)},
+		"assets/index-a1b2.js": {Data: []byte("run()")},
+	}
+	for path, want := range map[string]struct{ body, cache string }{
+		"/":                     {"root", "no-cache"},
+		"/case/a%40b?user=ben":  {"root", "no-cache"},
+		"/messages":             {"root", "no-cache"},
+		"/dashboard":            {"root", "no-cache"},
+		"/assets/index-a1b2.js": {"run()", "public, max-age=31536000, immutable"},
+		"/events.html":          {"Socket.IO client", "no-cache"},
+		"/app.js":               {"socket", "no-cache"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:3000"+path, http.NoBody)
+		w := httptest.NewRecorder()
+		page(&localDemo, app).ServeHTTP(w, r)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want.body) || w.Header().Get("Cache-Control") != want.cache {
+			t.Errorf("%s: %d, %v", path, w.Code, w.Header())
+		}
+		if policy := w.Header().Get("Content-Security-Policy"); strings.Contains(policy, "unsafe") || !strings.Contains(policy, "script-src 'self'") {
+			t.Errorf("%s: policy %q", path, policy)
+		}
+	}
+	if w := get(&localDemo, "/messages", nil); w.Code != http.StatusNotFound {
+		t.Errorf("without the demo /messages is %d", w.Code)
+	}
+}
+
 // The token goes to a page of this machine alone.
 func TestDemoToken(t *testing.T) {
 	public, noToken := localDemo, localDemo
@@ -83,6 +116,8 @@ func TestDemoToken(t *testing.T) {
 		"a name that rebinds":    {&localDemo, map[string]string{"Host": "evil.example:3000"}, false},
 		"a name that looks like": {&localDemo, map[string]string{"Host": "localhost.evil.example"}, false},
 		"another address":        {&localDemo, map[string]string{"Host": "192.0.2.1:3000"}, false},
+		"its own origin":         {&localDemo, map[string]string{"Origin": "http://127.0.0.1:3000"}, true},
+		"another origin":         {&localDemo, map[string]string{"Origin": "http://evil.example"}, false},
 		"another site":           {&localDemo, map[string]string{"Sec-Fetch-Site": "cross-site"}, false},
 		"another port":           {&localDemo, map[string]string{"Sec-Fetch-Site": "same-site"}, false},
 		"through a proxy":        {&localDemo, map[string]string{"X-Forwarded-For": "192.0.2.1"}, false},

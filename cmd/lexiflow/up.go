@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -14,14 +15,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lexiflow/realtime/edge"
+	clientdemo "github.com/lexiflow/realtime/edge/client/demo"
 )
 
 func (a *app) upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Run everything in one process, with a page to watch it",
+		Short: "Run everything in one process, with a demo to use it in",
 		Long: `Run everything in one process: an embedded NATS server with JetStream, one edge and the domain
-services, with a page on which to watch events arrive.
+services, with a demo of a law firm's workspace to use it in, and a page of raw events beside it
+(/events.html; at / where the demo was not built).
 
 Without a key for tokens it makes a secret and keeps it in its data folder, so that the demo
 token it prints survives a restart.`,
@@ -63,7 +66,8 @@ func (a *app) runUp(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	options := c.edgeOptions(keys, page(d), log, o.registry)
+	d.nc = nc
+	options := c.edgeOptions(keys, page(d, demoFiles()), log, o.registry)
 	options.Ready = services.ready
 	gateway, err := edge.New(nc, options)
 	if err != nil {
@@ -107,6 +111,18 @@ type demo struct {
 	token        string // "" with a public key: only its owner can sign
 	expires      time.Time
 	local        bool // the listener is loopback, so the page may have the token
+
+	secret string // what claims are signed with for the demo's people
+	claims tokenClaims
+	nc     *nats.Conn // where the demo publishes; set before anything is served
+}
+
+// demoFiles is the demo application, nil where it was not built.
+func demoFiles() fs.FS {
+	if files, built := clientdemo.Files(); built {
+		return files
+	}
+	return nil
 }
 
 // demo loads the keys, and makes a secret where none is given.
@@ -123,6 +139,8 @@ func (a *app) demo(ctx context.Context, c *config, public, bus net.Addr, log *sl
 			}
 		}
 		claims := c.claims()
+		d.secret, d.claims = c.jwtSecret, claims
+		d.claims.Type = "access"
 		claims.Subject, claims.Scope, claims.Type = demoUser, "case:*", "access"
 		if d.token, err = mint(c.jwtSecret, claims, time.Now(), demoValid); err != nil {
 			return nil, nil, err
