@@ -32,7 +32,7 @@ test('the demo is live', async (t) => {
     await ann.keyboard.press('Escape');
     const documents = ben.getByRole('list', { name: /^Documents/ }).getByRole('listitem');
     await documents.nth(1).waitFor();
-    await ben.getByLabel('Status').selectOption('hearing');
+    await ben.getByLabel('Status', { exact: true }).selectOption('hearing');
     await ann.waitForFunction(() => document.querySelector('#case-status').value === 'hearing');
   });
 

@@ -1,5 +1,5 @@
 import { CalendarClock, FileText, Gavel, ListChecks, Plus } from 'lucide-react';
-import { useMemo, type ReactNode } from 'react';
+import { useMemo, useState, type ReactNode } from 'react';
 import { Ago } from '../ago';
 import { useFailure } from '../failure';
 import { useFirm } from '../firm';
@@ -82,17 +82,21 @@ interface SheetProps {
   add: string;
   onAdd: () => void;
   empty: string;
-  children: ReactNode;
+  children: ReactNode[];
 }
 
+const SHORT = 8; // lines of a sheet until somebody wants all
+
 function Sheet({ id, title, icon, count, add, onAdd, empty, children }: SheetProps) {
+  const [all, setAll] = useState(false);
   return (
     <section className="sheet" aria-labelledby={id}>
       <header>
         <h2 id={id}>{icon}{title} <span className="soft">{count}</span></h2>
         <button type="button" className="quiet" onClick={onAdd}><Plus aria-hidden />{add}</button>
       </header>
-      {count === 0 ? <p className="empty">{empty}</p> : <ul aria-labelledby={id}>{children}</ul>}
+      {count === 0 ? <p className="empty">{empty}</p> : <ul aria-labelledby={id}>{all ? children : children.slice(0, SHORT)}</ul>}
+      {count > SHORT && <button type="button" className="quiet more" onClick={() => setAll(!all)}>{all ? 'Show fewer' : `Show all ${count} in ${title.toLowerCase()}`}</button>}
     </section>
   );
 }
@@ -113,7 +117,7 @@ function Documents({ view, caseId, opened, run }: Parts) {
           </p>
           {of.processed
             ? <span className="tag" data-tone={of.processed === 'failed' ? 'red' : 'green'}>{of.processed === 'failed' ? 'unreadable' : 'searchable'}</span>
-            : <button type="button" className="quiet small" aria-label={`Read the text of ${of.fileName}`} onClick={() => run(processDocument(caseId, of.documentId, of.fileName))}>Read text</button>}
+            : <button type="button" className="quiet small" aria-label={`Read text of ${of.fileName}`} onClick={() => run(processDocument(caseId, of.documentId, of.fileName))}>Read text</button>}
         </li>
       ))}
     </Sheet>

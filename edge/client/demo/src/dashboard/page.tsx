@@ -1,6 +1,6 @@
-import { useDashboard } from '@lexiflow/realtime/react';
+import { DASHBOARD_TYPES, useDashboard } from '@lexiflow/realtime/react';
 import { Activity, Briefcase, CalendarClock, ListChecks, RefreshCw } from 'lucide-react';
-import type { ReactNode } from 'react';
+import { useEffect, type ReactNode } from 'react';
 import { Ago } from '../ago';
 import { useFailure } from '../failure';
 import { useFirm } from '../firm';
@@ -11,9 +11,10 @@ import { ActivityChart, CaseChart } from './charts';
 
 /** The firm's figures, activity and alerts, as they move. */
 export function DashboardPage() {
-  const { metrics, activities, caseStats, alerts, refresh } = useDashboard();
+  const { metrics, activities, caseStats, alerts, refresh, subscribe } = useDashboard();
   const { all, me } = useFirm();
   const failed = useFailure();
+  useEffect(() => void subscribe(DASHBOARD_TYPES).catch(() => {}), [subscribe]); // asking for them brings what was before
   return (
     <div className="dashboard">
       <header>
@@ -40,7 +41,7 @@ export function DashboardPage() {
         <h2 id="feed-title">Activity</h2>
         {activities.length === 0 && <div className="empty"><p>Nothing has happened yet. What anybody does in a case shows here.</p><button type="button" onClick={() => void uploadDocument(HOME, me.id).catch(failed('Nothing was published'))}>Upload a document</button></div>}
         <ol>
-          {activities.slice(0, 20).map((a) => (
+          {activities.slice(0, 8).map((a) => (
             <li key={a.id}>
               <i data-type={a.type} aria-hidden />
               <div>
@@ -56,7 +57,7 @@ export function DashboardPage() {
         <h2 id="alerts-title">Alerts</h2>
         {alerts.length === 0 && <div className="empty"><p>All is quiet. Alerts of deadlines and systems show here.</p><button type="button" onClick={() => void systemAlert().catch(failed('Nothing was published'))}>Raise one</button></div>}
         <ol aria-live="polite">
-          {alerts.map((alert) => (
+          {alerts.slice(0, 8).map((alert) => (
             <li key={`${alert.timestamp} ${alert.title}`} data-severity={alert.severity}>
               <p className="title"><span className="tag" data-tone={alert.severity === 'info' ? undefined : alert.severity === 'warning' ? 'brass' : 'red'}>{alert.severity}</span> {alert.title}</p>
               <p>{alert.message}</p>

@@ -1,7 +1,7 @@
 import { type RealtimeState, useRealtime } from '@lexiflow/realtime/react';
 import { useEffect, useState, useSyncExternalStore } from 'react';
 
-const RECOVERED_FOR = 10_000; // ms
+const RECOVERED_FOR = 6_000; // ms
 
 /** How the page's one connection is, and what a reconnect brought back. */
 export function Connection() {

@@ -26,7 +26,7 @@ export function Happen({ caseId }: { caseId: string }) {
   };
   return (
     <Popover.Root>
-      <Popover.Trigger className="quiet happen"><Wand2 aria-hidden /><span>Make something happen</span></Popover.Trigger>
+      <Popover.Trigger className="quiet happen" aria-label="Make something happen"><Wand2 aria-hidden /><span>Make something happen</span></Popover.Trigger>
       <Popover.Portal>
         <Popover.Content className="panel deeds" align="end" sideOffset={8} collisionPadding={8} aria-label="Make something happen">
           <p className="soft">Publishes to NATS as a service would. Case {id}.</p>

@@ -17,7 +17,7 @@ export function People() {
             <li key={id} data-person={id} data-status={presence?.status}>
               <Avatar id={id} name={name} status={presence?.status ?? 'offline'} />
               <div>
-                <p className="title">{name}{id === me.id && <span className="soft"> (you)</span>}</p>
+                <p className="title">{first(name)}<span className="rest">{name.slice(first(name).length)}{id === me.id && <span className="soft"> (you)</span>}</span></p>
                 <p className="soft"><Doing presence={presence} role={role} /></p>
               </div>
             </li>
@@ -27,6 +27,8 @@ export function People() {
     </aside>
   );
 }
+
+const first = (name: string) => name.split(' ')[0]!; // all that a phone has room for
 
 function Doing({ presence, role }: { presence: UserPresence | undefined; role: string }) {
   const now = useNow();
