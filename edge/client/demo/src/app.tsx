@@ -1,4 +1,3 @@
-import { usePresence } from '@lexiflow/realtime/react';
 import { LayoutDashboard, MessagesSquare, Scale } from 'lucide-react';
 import { lazy, Suspense, useEffect, useRef, type MouseEvent, type ReactNode } from 'react';
 import { CasePage } from './case/page';
@@ -22,7 +21,6 @@ export function App() {
   const route = useRoute();
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  usePresence(); // heartbeats, and whether the human is there, whatever page is open
   useEffect(() => {
     document.title = `${titles[route.page]} · LexiFlow`;
     if (!first.current) main.current?.focus(); // so that a change of page is noticed without eyes

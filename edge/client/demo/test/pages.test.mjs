@@ -8,13 +8,14 @@ import { fileURLToPath } from 'node:url';
 import axe from 'axe-core';
 import { Client } from '../../../e2e/lib/client.mjs';
 import { bell, live, look, open } from './lib/browser.mjs';
-import { fill, notice, start } from './lib/demo.mjs';
+import { alert, fill, notice, start } from './lib/demo.mjs';
 
 const artefacts = fileURLToPath(new URL('../artefacts/', import.meta.url));
 mkdirSync(artefacts, { recursive: true });
 
 const themes = ['light', 'dark'];
 const sizes = [{ width: 390, height: 844 }, { width: 1440, height: 900 }];
+const wall = { width: 1920, height: 1080 };
 
 // easy fails with what axe-core finds serious, and with a page that is wider than its window.
 async function easy(page, name) {
@@ -64,17 +65,30 @@ test('every page is for everybody', async (t) => {
     }
   });
 
+  await t.test('in the colours that one chooses, also after a reload', async (t) => {
+    const page = await live(await window(t, { theme: 'light' }));
+    const colour = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const paper = await colour();
+    await page.getByRole('button', { name: 'Colours: as the system' }).click();
+    assert.equal(await colour(), paper);
+    await page.getByRole('button', { name: 'Colours: light' }).click();
+    const night = await colour();
+    assert.notEqual(night, paper);
+    await page.reload();
+    await page.getByRole('button', { name: 'Colours: dark' }).waitFor();
+    assert.equal(await colour(), night);
+  });
+
   await fill(server.bus);
   await talk(t, server.url);
   for (const title of ['Your signature is needed', 'A comment on Exhibit C', 'Please review the reply brief']) await notice(server.bus, 'ann', title);
-  await server.bus.log('lex.all.all.system.alert', { id: 'a1', type: 'maintenance', severity: 'warning', title: 'E-filing is slow', message: 'The court’s portal takes longer than usual to answer.' });
   const ben = await live(await window(t, { user: 'ben' }));
   await ben.getByRole('button', { name: /your status$/ }).click();
   await ben.getByLabel('What you are doing').fill('In court until noon');
   await ben.getByRole('button', { name: 'Say' }).click();
 
   for (const theme of themes) {
-    for (const size of sizes) {
+    for (const size of theme === 'light' ? [...sizes, wall] : sizes) {
       const name = (page) => `${page}-${size.width}-${theme}`;
       await t.test(`${size.width} px, ${theme}`, async (t) => {
         const page = await live(await window(t, { theme, ...size }));
@@ -93,7 +107,9 @@ test('every page is for everybody', async (t) => {
         await page.getByText('Let us talk at noon.').last().waitFor();
         await easy(page, name('messages'));
         await page.getByRole('link', { name: 'Dashboard' }).click();
-        await page.getByRole('img', { name: /^Events per minute: [1-9]/ }).waitFor();
+        await page.getByRole('img', { name: /^Activities by minute: [1-9]/ }).waitFor();
+        await alert(server.bus);
+        await page.getByRole('region', { name: 'Alerts' }).getByText('E-filing is slow').first().waitFor();
         await easy(page, name('dashboard'));
       });
     }

@@ -1,5 +1,5 @@
 import type { ActivityFeedEvent, CaseStatsEvent } from '@lexiflow/realtime';
-import { Area, AreaChart, Bar, BarChart, CartesianGrid, Legend, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
+import { Bar, BarChart, CartesianGrid, Legend, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
 import { useNow } from '../ago';
 
 const MINUTES = 30;
@@ -10,7 +10,7 @@ const tooltip = {
   cursor: { fill: 'var(--sunken)', stroke: 'var(--line-strong)' },
 };
 
-/** Events per minute. What the picture says is also said in words. */
+/** The newest activities by minute. What the picture says is also said in words. */
 export function ActivityChart({ activities }: { activities: readonly ActivityFeedEvent[] }) {
   const now = Math.floor(Math.max(useNow(), ...activities.slice(0, 1).map((a) => Date.parse(a.timestamp))) / 60_000);
   const minutes = Array.from({ length: MINUTES }, (_, i) => ({ minute: now - MINUTES + 1 + i, events: 0 }));
@@ -21,15 +21,15 @@ export function ActivityChart({ activities }: { activities: readonly ActivityFee
   const all = minutes.reduce((sum, { events }) => sum + events, 0);
   const clock = (minute: number) => new Date(minute * 60_000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   return (
-    <figure role="img" aria-label={`Events per minute: ${all} in the last ${MINUTES} minutes, ${minutes.at(-1)!.events} in this one`}>
+    <figure role="img" aria-label={`Activities by minute: ${all} of the newest 50 in the last ${MINUTES} minutes, ${minutes.at(-1)!.events} in this one`}>
       <ResponsiveContainer width="100%" height={210}>
-        <AreaChart data={minutes} margin={{ top: 8, right: 8, bottom: 0, left: -24 }} accessibilityLayer={false}>
+        <BarChart data={minutes} margin={{ top: 8, right: 8, bottom: 0, left: -24 }} accessibilityLayer={false}>
           <CartesianGrid stroke="var(--line)" vertical={false} />
           <XAxis dataKey="minute" tickFormatter={clock} tick={tick} stroke="var(--line-strong)" minTickGap={40} />
           <YAxis allowDecimals={false} tick={tick} stroke="var(--line-strong)" />
           <Tooltip {...tooltip} labelFormatter={(minute) => clock(Number(minute))} />
-          <Area dataKey="events" stroke="var(--accent)" strokeWidth={2} fill="var(--accent)" fillOpacity={0.18} isAnimationActive={false} type="monotone" />
-        </AreaChart>
+          <Bar dataKey="events" name="Activities" fill="var(--accent)" isAnimationActive={false} radius={[2, 2, 0, 0]} />
+        </BarChart>
       </ResponsiveContainer>
     </figure>
   );

@@ -28,7 +28,7 @@ export function DashboardPage() {
         <Figure label="Events in 24 hours" value={metrics?.recentActivity} icon={<Activity aria-hidden />} />
       </dl>
       <section className="card chart" aria-labelledby="activity-chart-title">
-        <h2 id="activity-chart-title">Activity, last 30 minutes</h2>
+        <h2 id="activity-chart-title">Activity by minute</h2>
         <ActivityChart activities={activities} />
       </section>
       <section className="card chart" aria-labelledby="case-chart-title">

@@ -11,7 +11,8 @@ const choices = [PresenceStatus.ONLINE, PresenceStatus.AWAY, PresenceStatus.BUSY
 /** Whom this window is used as, how they are, and how to become somebody else. */
 export function Who() {
   const { all, me } = useFirm();
-  const { myStatus } = usePresence();
+  const mine = usePresence(); // also says, whatever page is open, that the human is there
+  const { myStatus } = mine;
   return (
     <Popover.Root>
       <Popover.Trigger className="who" aria-label={`${me.name}, ${getPresenceStatusDisplay(myStatus).label}: your status`}>
@@ -20,8 +21,8 @@ export function Who() {
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content className="panel me" align="end" sideOffset={8} collisionPadding={8} aria-label="Your status">
-          <Status />
-          <CustomStatus />
+          <Status {...mine} />
+          <CustomStatus {...mine} />
           <h3>Look from the other side</h3>
           <ul>
             {all.filter(({ id }) => id !== me.id).map(({ id, name, role }) => (
@@ -41,8 +42,9 @@ export function Who() {
   );
 }
 
-function Status() {
-  const { myStatus, setStatus } = usePresence();
+type Mine = ReturnType<typeof usePresence>;
+
+function Status({ myStatus, setStatus }: Pick<Mine, 'myStatus' | 'setStatus'>) {
   const failed = useFailure();
   return (
     <fieldset className="status">
@@ -58,8 +60,7 @@ function Status() {
   );
 }
 
-function CustomStatus() {
-  const { myCustomStatus, setCustomStatus } = usePresence();
+function CustomStatus({ myCustomStatus, setCustomStatus }: Pick<Mine, 'myCustomStatus' | 'setCustomStatus'>) {
   const [text, setText] = useState(myCustomStatus ?? '');
   const failed = useFailure();
   useEffect(() => setText(myCustomStatus ?? ''), [myCustomStatus]);

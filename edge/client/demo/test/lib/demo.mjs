@@ -41,6 +41,10 @@ export const notice = (to, user, title, more = {}) => to.log(`notify.user.${user
   type: 'task_assigned', title, message: 'From Ben Osei', priority: 'high', ...more,
 });
 
+export const alert = (to) => to.log('lex.all.all.system.alert', {
+  id: 'a1', type: 'maintenance', severity: 'warning', title: 'E-filing is slow', message: 'The court’s portal takes longer than usual to answer.',
+});
+
 // fill makes the firm look like a working day.
 export async function fill(to) {
   const on = (event, payload) => to.log(`lex.case.${CASE}.${event}`, { caseId: CASE, ...payload });
