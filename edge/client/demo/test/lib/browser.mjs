@@ -35,6 +35,12 @@ export async function look(t, browser, url, { user = 'ann', path = '/', theme = 
     await context.close();
     assert.deepEqual(errors, [], `console of ${user} at ${path}`);
   });
+  page.wires = []; // its WebSockets, each with what was sent on it
+  page.on('websocket', (wire) => {
+    const sent = [];
+    page.wires.push(sent);
+    wire.on('framesent', ({ payload }) => sent.push(String(payload)));
+  });
   await page.goto(`${url}${path}?user=${user}`);
   return page;
 }
