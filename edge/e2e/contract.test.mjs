@@ -143,6 +143,8 @@ test('every declared command is acked as its schema says, and what is heard mean
   await ask(a, 'dashboard:subscribe', { types: ['metrics', 'activity', 'case-stats'] });
   await ask(a, 'dashboard:request-refresh', {});
   await ask(a, 'dashboard:unsubscribe', { types: ['activity'] });
+  await ask(b, 'subscribe:case', { caseId, since: '0' });
+  assert.ok((await ask(a, 'history', { room: `case:${caseId}`, limit: 5 })).events.length > 0);
   await ask(a, 'unsubscribe:case', { caseId });
   assert.deepEqual(messages('request').filter((name) => !asked.has(name)), [], 'commands that nobody tried');
 
