@@ -27,13 +27,13 @@ func inTime(t testing.TB, what string, start time.Time) {
 	}
 }
 
-// knows waits until an edge counts this many sockets of a user on the others.
-func (s *Server) knows(t testing.TB, user string, n ns, want int) {
+// knows waits until an edge counts this many sockets of u1 on the others.
+func (s *Server) knows(t testing.TB, n ns, want int) {
 	t.Helper()
 	start := time.Now()
 	eventually(t, fmt.Sprintf("%s knows of %d sockets", s.options.Name, want), func() bool {
 		now := time.Now()
-		return s.accounts.elsewhere.sockets(hashOf(user), n, 0, attempt{now, now}).counted == want
+		return s.accounts.elsewhere.sockets(hashOf("u1"), n, 0, attempt{now, now}).counted == want
 	})
 	inTime(t, "the news", start)
 }
@@ -50,11 +50,11 @@ func (s *Server) knowsRooms(t testing.TB, user string, want int) {
 	inTime(t, "the news", start)
 }
 
-// tooMany wants CONNECT_ERROR for the limit per user, with the count.
-func tooMany(t testing.TB, url, user string, count int) {
+// tooMany wants CONNECT_ERROR for u1 for the limit per user, with the count.
+func tooMany(t testing.TB, url string, count int) {
 	t.Helper()
 	start := time.Now()
-	c, err := sioclient.Dial(t.Context(), sioclient.Options{URL: url, Namespace: "/events", Token: tokenFor(t, user, "")})
+	c, err := sioclient.Dial(t.Context(), sioclient.Options{URL: url, Namespace: "/events", Token: tokenFor(t, "u1", "")})
 	if err == nil {
 		c.Close()
 		t.Fatal("one too many is admitted")
@@ -80,10 +80,10 @@ func TestConnectionLimitOverThreeEdges(t *testing.T) {
 		clients[i] = connect(t, urls[i%3], "/events", "u1", "")
 	}
 	for i, here := range []int{2, 2, 1} {
-		edges[i].knows(t, "u1", nsEvents, 5-here)
+		edges[i].knows(t, nsEvents, 5-here)
 	}
 	for _, url := range urls {
-		tooMany(t, url, "u1", 5)
+		tooMany(t, url, 5)
 		connect(t, url, "/notifications", "u1", "") // counts apart
 		connect(t, url, "/events", "u2", "")
 	}
@@ -96,13 +96,13 @@ func TestConnectionLimitOverThreeEdges(t *testing.T) {
 		inTime(t, "the place that was free", start)
 	}
 	for i, here := range []int{2, 2, 1} {
-		edges[i].knows(t, "u1", nsEvents, 5-here)
+		edges[i].knows(t, nsEvents, 5-here)
 	}
-	tooMany(t, urls[2], "u1", 5)
+	tooMany(t, urls[2], 5)
 	// An edge that starts now learns what there is.
 	late, url := startEdge(t, nc, Options{})
-	late.knows(t, "u1", nsEvents, 5)
-	tooMany(t, url, "u1", 5)
+	late.knows(t, nsEvents, 5)
+	tooMany(t, url, 5)
 }
 
 func TestSharesOfASilentEdgeDoNotCount(t *testing.T) {
@@ -116,7 +116,7 @@ func TestSharesOfASilentEdgeDoNotCount(t *testing.T) {
 	for range 5 {
 		connect(t, one, "/events", "u1", "")
 	}
-	s.knows(t, "u1", nsEvents, 5)
+	s.knows(t, nsEvents, 5)
 	own.Close() // nobody hears of it any more
 	start := time.Now()
 	var group sync.WaitGroup
@@ -135,7 +135,7 @@ func TestSharesOfASilentEdgeDoNotCount(t *testing.T) {
 	}
 	group.Wait()
 	inTime(t, "admission", start)
-	tooMany(t, two, "u1", 5)
+	tooMany(t, two, 5)
 }
 
 func TestAdmittedAtOnceOnTwoEdges(t *testing.T) {
@@ -168,14 +168,14 @@ func TestAdmittedAtOnceOnTwoEdges(t *testing.T) {
 	if len(in) < 5 || len(in) > 10 {
 		t.Fatalf("%d are in; the limit is 5, and two edges that do not know of each other yet admit 10 at most", len(in))
 	}
-	tooMany(t, url1, "u1", len(in))
+	tooMany(t, url1, len(in))
 	for len(in) > 4 {
 		in[0].Close()
 		in = in[1:]
 	}
 	connect(t, url2, "/events", "u1", "")
 	eventually(t, "both edges know", func() bool { return total() == 5 })
-	tooMany(t, url1, "u1", 5)
+	tooMany(t, url1, 5)
 }
 
 func TestRoomLimitOverEdges(t *testing.T) {
@@ -235,7 +235,7 @@ func TestResumptionMovesThePlace(t *testing.T) {
 	two, url2 := startEdge(t, nc, Options{Name: "two", Limits: limits})
 	b := connect(t, url1, "/events", "u1", "case:*")
 	b.ack("subscribe:case", case123)
-	two.knows(t, "u1", nsEvents, 1)
+	two.knows(t, nsEvents, 1)
 	// Its transport hangs: it is open on the first edge when the client comes back on the second.
 	start := time.Now()
 	again := b.again(url2, "/events", tokenFor(t, "u1", "case:*"))
@@ -244,13 +244,13 @@ func TestResumptionMovesThePlace(t *testing.T) {
 	}
 	eventually(t, "the place on the old edge is free", func() bool { return len(one.accounts.all()) == 0 })
 	inTime(t, "freeing it", start)
-	one.knows(t, "u1", nsEvents, 1)
-	two.knows(t, "u1", nsEvents, 0)
+	one.knows(t, nsEvents, 1)
+	two.knows(t, nsEvents, 0)
 	if held := two.accounts.all(); len(held) != 1 || !slices.Equal(held[0].rooms, []hash{hashOf("case.123")}) {
 		t.Fatalf("on the new edge: %+v", held)
 	}
-	tooMany(t, url1, "u1", 1)
-	tooMany(t, url2, "u1", 1)
+	tooMany(t, url1, 1)
+	tooMany(t, url2, 1)
 	again.Close()
 	connect(t, url1, "/events", "u1", "")
 }

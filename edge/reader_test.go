@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	natstest.Main()
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // holdFanOut stops the fan-out until the returned function is called: an edge that is slow.

@@ -54,10 +54,10 @@ const (
 	shareBytes  = 256 << 10 // of one message; what follows goes into the next one
 )
 
-// append encodes the news, up to the users that fit into shareBytes, and returns how many those are: at
+// encode writes the news, up to the users that fit into shareBytes, and returns how many those are: at
 // least one, if there is one.
-func (n shareNews) append(dst []byte) (message []byte, users int) {
-	dst = append(dst, shareFormat)
+func (n shareNews) encode() (message []byte, users int) {
+	dst := []byte{shareFormat}
 	dst = binary.BigEndian.AppendUint64(dst, n.incarnation)
 	dst = binary.AppendUvarint(dst, n.seq)
 	part := len(dst)

@@ -109,7 +109,7 @@ func (t *shareTalk) tell(now time.Time) {
 func (t *shareTalk) say(part sharePart, users []userShare) {
 	for {
 		t.seq++
-		message, n := shareNews{t.incarnation, t.seq, part, users}.append(nil)
+		message, n := shareNews{t.incarnation, t.seq, part, users}.encode()
 		if t.nc.IsConnected() {
 			if err := t.nc.Publish(sharePrefix+t.self, message); err != nil {
 				t.log.Warn("shares are not sent", "seq", t.seq, "error", err)

@@ -191,7 +191,7 @@ func TestShareNewsInParts(t *testing.T) {
 	part, seq, rest := whole, uint64(0), users
 	for len(rest) > 0 {
 		seq++
-		message, n := shareNews{9, seq, part, rest}.append(nil)
+		message, n := shareNews{9, seq, part, rest}.encode()
 		if len(message) > shareBytes+8*shareMost+32 || n == 0 {
 			t.Fatalf("%d users in %d bytes", n, len(message))
 		}
@@ -321,17 +321,17 @@ func FuzzShareNews(f *testing.F) {
 	news := shareNews{7, 300, partWhole | partFirst, []userShare{
 		{1, share{sockets: [nsCount]uint16{1, 0, 300}, rooms: []hash{5, 6}}}, {2, share{}},
 	}}
-	seed, _ := news.append(nil)
+	seed, _ := news.encode()
 	f.Add(seed)
 	f.Add(seed[:len(seed)-3])
-	bye, _ := shareNews{7, 1, partBye, nil}.append(nil)
+	bye, _ := shareNews{7, 1, partBye, nil}.encode()
 	f.Add(bye)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		news, err := parseShareNews(data)
 		if err != nil || len(data) > shareBytes {
 			return
 		}
-		again, n := news.append(nil)
+		again, n := news.encode()
 		if !bytes.Equal(again, data) || n != len(news.users) {
 			t.Fatalf("%x became %x", data, again)
 		}

@@ -209,11 +209,11 @@ func TestHistoryPagesBackward(t *testing.T) {
 				}
 				page := b.ack("history", request)
 				list, _ := page["events"].([]any)
-				for i := len(list) - 1; i >= 0; i-- {
+				for _, item := range slices.Backward(list) {
 					if want == erased {
 						want--
 					}
-					e, _ := list[i].(map[string]any)
+					e, _ := item.(map[string]any)
 					data, _ := e["data"].(map[string]any)
 					if data["n"] != float64(want) || data["caseId"] != "123" || data["timestamp"] == nil {
 						t.Fatalf("got %v, want n=%d", e, want)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -32,6 +31,9 @@ type quay struct {
 	t         *testing.T
 	variables []string
 	natsURL   string
+	natsArgs  []string
+	nats      *process
+	nc        *nats.Conn
 	js        jetstream.JetStream
 
 	mu sync.Mutex
@@ -41,22 +43,29 @@ type quay struct {
 
 func openQuay(t *testing.T, edges int) *quay {
 	t.Helper()
+	q := &quay{t: t, edges: map[string]*process{}}
 	address := freeAddress(t)
-	q := &quay{t: t, natsURL: "nats://" + address, edges: map[string]*process{}}
-	start(t, nil, "nats", "--nats-listen", address, "--data-dir", t.TempDir()).says(saysNATS)
+	q.natsURL, q.natsArgs = "nats://"+address, []string{"nats", "--nats-listen", address, "--data-dir", t.TempDir()}
+	q.startNATS()
 	q.variables = []string{"JWT_SECRET=" + testSecret, "LEXIFLOW_NATS=" + q.natsURL, "LEXIFLOW_DRAIN_TIMEOUT=1s"}
-	nc, err := subjects.Connect(t.Context(), subjects.ConnectOptions{URL: q.natsURL})
-	if err != nil {
+	var err error
+	if q.nc, err = subjects.Connect(t.Context(), subjects.ConnectOptions{URL: q.natsURL}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
-	if q.js, err = jetstream.New(nc); err != nil {
+	t.Cleanup(q.nc.Close)
+	if q.js, err = jetstream.New(q.nc); err != nil {
 		t.Fatal(err)
 	}
 	for range edges {
 		q.start(freeAddress(t))
 	}
 	return q
+}
+
+func (q *quay) startNATS() {
+	q.t.Helper()
+	q.nats = start(q.t, nil, q.natsArgs...)
+	q.nats.says(saysNATS)
 }
 
 func (q *quay) start(address string) {
@@ -143,23 +152,8 @@ func TestDrainedEdgesLoseNothing(t *testing.T) {
 // TestRollingRestart restarts every process, one after another, under a fleet: NATS, the edges, the
 // services. Clients notice a delay.
 func TestRollingRestart(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
-	natsArgs := []string{"nats", "--nats-listen", address, "--data-dir", dir}
-	server := start(t, nil, natsArgs...)
-	server.says(saysNATS)
-	q := &quay{t: t, natsURL: "nats://" + address, edges: map[string]*process{}}
-	q.variables = []string{"JWT_SECRET=" + testSecret, "LEXIFLOW_NATS=" + q.natsURL, "LEXIFLOW_DRAIN_TIMEOUT=1s"}
-	nc, err := subjects.Connect(t.Context(), subjects.ConnectOptions{URL: q.natsURL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	if q.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
-	}
-	q.start(freeAddress(t))
-	q.start(freeAddress(t))
-	o := &office{natsURL: q.natsURL, variables: q.variables, nc: nc}
+	q := openQuay(t, 2)
+	o := &office{natsURL: q.natsURL, variables: q.variables, nc: q.nc}
 	services := map[string]*process{}
 	for _, name := range []string{"presence", "notifyd", "msgd", "dashboardd"} {
 		services[name] = o.serve(t, name)
@@ -174,10 +168,9 @@ func TestRollingRestart(t *testing.T) {
 		p.stop()
 		services[name] = o.serve(t, name)
 	}
-	server.stop()
-	server = start(t, nil, natsArgs...)
-	server.says(saysNATS)
-	awaitConnected(t, nc)
+	q.nats.stop()
+	q.startNATS()
+	awaitConnected(t, q.nc)
 	f.check(stop())
 	// The services work again, all of them.
 	o.url = q.urls()[0]
@@ -192,7 +185,7 @@ func awaitConnected(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	for late := time.Now().Add(patience); !nc.IsConnected(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(late) {
-			t.Fatal(fmt.Errorf("not connected to NATS again: %v", nc.LastError()))
+			t.Fatalf("not connected to NATS again: %v", nc.LastError())
 		}
 	}
 }

@@ -100,12 +100,12 @@ func TestRevocationAndAccessOnTwoEdges(t *testing.T) {
 	for _, user := range users {
 		for _, url := range urls {
 			c := dial(t, url, tokenFor(t, user))
-			c.subscribe(t, "123")
+			c.subscribe(t)
 			clients[user] = append(clients[user], c)
 		}
 	}
 	away := dial(t, o.url, tokenFor(t, "ann"))
-	away.subscribe(t, "123")
+	away.subscribe(t)
 	away.Abort()
 
 	publish(t, o.natsURL, "case", "123", "case:updated", `{"n":1}`)

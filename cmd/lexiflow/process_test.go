@@ -188,11 +188,11 @@ func dialTo(t *testing.T, url, namespace, token string) *client {
 	return c
 }
 
-func (c *client) subscribe(t *testing.T, id string) {
+func (c *client) subscribe(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := ask(ctx, c.Client, "subscribe:case", map[string]string{"caseId": id}); err != nil {
+	if err := ask(ctx, c.Client, "subscribe:case", map[string]string{"caseId": "123"}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -280,7 +280,7 @@ func TestUp(t *testing.T) {
 	token := up.says(`^ +(eyJ\S+)$`)
 
 	watcher := dial(t, url, token)
-	watcher.subscribe(t, "123")
+	watcher.subscribe(t)
 	publish(t, natsURL, "case", "123", "document:uploaded", `{"documentId":"d1","fileName":"brief.pdf"}`)
 	if got := watcher.gets(t, "document:uploaded"); got["documentId"] != "d1" || got["caseId"] != "123" || got["timestamp"] == nil {
 		t.Errorf("document:uploaded %v", got)
@@ -344,7 +344,7 @@ func TestSeparateProcesses(t *testing.T) {
 	}
 	for i, edge := range edges {
 		clients[i] = dial(t, edge.says(saysURL), tokenFor(t, "u1"))
-		clients[i].subscribe(t, "123")
+		clients[i].subscribe(t)
 	}
 	publish(t, natsURL, "case", "123", "invoice:sent", `{"invoiceId":"i1"}`)
 	for i, c := range clients {
