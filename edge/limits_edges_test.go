@@ -28,12 +28,12 @@ func inTime(t testing.TB, what string, start time.Time) {
 }
 
 // knows waits until an edge counts this many sockets of u1 on the others.
-func (s *Server) knows(t testing.TB, n ns, want int) {
+func (s *Server) knows(t testing.TB, want int) {
 	t.Helper()
 	start := time.Now()
 	eventually(t, fmt.Sprintf("%s knows of %d sockets", s.options.Name, want), func() bool {
 		now := time.Now()
-		return s.accounts.elsewhere.sockets(hashOf("u1"), n, 0, attempt{now, now}).counted == want
+		return s.accounts.elsewhere.sockets(hashOf("u1"), nsEvents, 0, attempt{now, now}).counted == want
 	})
 	inTime(t, "the news", start)
 }
@@ -80,7 +80,7 @@ func TestConnectionLimitOverThreeEdges(t *testing.T) {
 		clients[i] = connect(t, urls[i%3], "/events", "u1", "")
 	}
 	for i, here := range []int{2, 2, 1} {
-		edges[i].knows(t, nsEvents, 5-here)
+		edges[i].knows(t, 5-here)
 	}
 	for _, url := range urls {
 		tooMany(t, url, 5)
@@ -96,12 +96,12 @@ func TestConnectionLimitOverThreeEdges(t *testing.T) {
 		inTime(t, "the place that was free", start)
 	}
 	for i, here := range []int{2, 2, 1} {
-		edges[i].knows(t, nsEvents, 5-here)
+		edges[i].knows(t, 5-here)
 	}
 	tooMany(t, urls[2], 5)
 	// An edge that starts now learns what there is.
 	late, url := startEdge(t, nc, Options{})
-	late.knows(t, nsEvents, 5)
+	late.knows(t, 5)
 	tooMany(t, url, 5)
 }
 
@@ -116,7 +116,7 @@ func TestSharesOfASilentEdgeDoNotCount(t *testing.T) {
 	for range 5 {
 		connect(t, one, "/events", "u1", "")
 	}
-	s.knows(t, nsEvents, 5)
+	s.knows(t, 5)
 	own.Close() // nobody hears of it any more
 	start := time.Now()
 	var group sync.WaitGroup
@@ -235,7 +235,7 @@ func TestResumptionMovesThePlace(t *testing.T) {
 	two, url2 := startEdge(t, nc, Options{Name: "two", Limits: limits})
 	b := connect(t, url1, "/events", "u1", "case:*")
 	b.ack("subscribe:case", case123)
-	two.knows(t, nsEvents, 1)
+	two.knows(t, 1)
 	// Its transport hangs: it is open on the first edge when the client comes back on the second.
 	start := time.Now()
 	again := b.again(url2, "/events", tokenFor(t, "u1", "case:*"))
@@ -244,8 +244,8 @@ func TestResumptionMovesThePlace(t *testing.T) {
 	}
 	eventually(t, "the place on the old edge is free", func() bool { return len(one.accounts.all()) == 0 })
 	inTime(t, "freeing it", start)
-	one.knows(t, nsEvents, 1)
-	two.knows(t, nsEvents, 0)
+	one.knows(t, 1)
+	two.knows(t, 0)
 	if held := two.accounts.all(); len(held) != 1 || !slices.Equal(held[0].rooms, []hash{hashOf("case.123")}) {
 		t.Fatalf("on the new edge: %+v", held)
 	}
