@@ -117,7 +117,11 @@ func TestConstantsOfTheOriginal(t *testing.T) {
 		t.Fatalf("the table has %d words", len(words))
 	}
 	for pair := range slices.Chunk(words, 2) {
-		if line := "\n  " + pair[0] + `: "` + pair[1] + "\",\n"; !strings.Contains(names, line) {
+		line := "\n  " + pair[0] + `: "` + pair[1] + "\",\n"
+		if followingFrom(pair[1]) == pair[0] {
+			line = "\n  \"" + pair[1] + "\",\n"
+		}
+		if !strings.Contains(names, line) {
 			t.Errorf("WS_EVENTS has no %s: %q", pair[0], pair[1])
 		}
 	}

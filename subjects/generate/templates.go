@@ -41,18 +41,23 @@ export type Namespace = (typeof NAMESPACES)[number];
 
 const everywhere: readonly string[] = [%s];
 
-const byFirstPart: Readonly<Record<string, readonly Namespace[]>> = {
+// By the first part of a name that has several.
+const elsewhere: Readonly<Record<string, readonly Namespace[]>> = {
 %s};
+
+const byFirstPart = (event: string) => elsewhere[event.slice(0, event.indexOf(":") + 1)] ?? ["/events"];
 
 /**
  * Where an event is delivered and a command may be emitted, by its first part. It
  * knows names that nobody declared, as an edge does.
  */
 export function namespacesOf(event: string): readonly Namespace[] {
-  if (everywhere.includes(event)) return NAMESPACES;
-  const end = event.indexOf(":");
-  const part = event.slice(0, Math.max(end, 0));
-  return Object.hasOwn(byFirstPart, part) ? byFirstPart[part]! : ["/events"];
+  return everywhere.includes(event) ? NAMESPACES : byFirstPart(event);
+}
+
+/** The first of them, where this package listens and emits. */
+export function homeOf(event: string): Namespace {
+  return byFirstPart(event)[0]!;
 }
 `
 
@@ -84,6 +89,20 @@ export function isMessageEvent(value: unknown): value is MessageEvent {
 /** Tells the ack of a command that was not carried out from any other. */
 export function isRefusal(ack: unknown): ack is Refusal {
   return has(ack, "code", "error", "success") && (ack as Refusal).success === false;
+}
+`
+
+const tsConstants = `
+/** A name as a constant: in capitals, with _ between its parts. */
+type Constant<N extends string> =
+  N extends ` + "`${infer A}:${infer B}` ? `${Constant<A>}_${Constant<B>}`" + `
+  : N extends ` + "`${infer A}-${infer B}` ? `${Constant<A>}_${Constant<B>}`" + `
+  : Uppercase<N>;
+
+/** Gives names by their constants, DOCKET_ENTRY_ADDED for docket:entry:added, and others by those given. */
+export function constants<const N extends string, const Others extends Record<string, string> = {}>(names: readonly N[], others?: Others) {
+  const named = names.map((name) => [name.toUpperCase().replace(/[:-]/g, "_"), name]);
+  return Object.assign(Object.fromEntries(named), others) as { readonly [Name in N as Constant<Name>]: Name } & Readonly<Others>;
 }
 `
 

@@ -42,6 +42,7 @@ func typescript(m *model) (map[string]string, error) {
 		return nil, err
 	}
 	return map[string]string{
+		"constants.ts":  tsHeader + tsConstants,
 		"enums.ts":      enums,
 		"names.ts":      names,
 		"payloads.ts":   g.payloads(),
@@ -84,12 +85,15 @@ func (g *tsGenerator) choose() error {
 }
 
 // names writes WS_EVENTS: one constant per name, named as the event's variable or,
-// where only a command has the name, as the command's.
+// where only a command has the name, as the command's. Most of them follow from the
+// name, and a page does not load what follows.
 func (g *tsGenerator) names() (string, error) {
-	var b strings.Builder
+	var b, others strings.Builder
 	b.WriteString(tsHeader + `
+import { constants } from "./constants.js";
+
 /** Every declared name on the wire: events that a server sends and commands that a client emits. */
-export const WS_EVENTS = {
+export const WS_EVENTS = /* @__PURE__ */ constants([
 `)
 	constants, group := map[string]string{}, ""
 	for _, d := range g.declarations {
@@ -105,9 +109,13 @@ export const WS_EVENTS = {
 			return "", fmt.Errorf("%s and %s would both be WS_EVENTS.%s", other, d.Name, constant)
 		}
 		constants[constant] = d.Name
-		fmt.Fprintf(&b, "  %s: %q,\n", constant, d.Name)
+		if constant == followingFrom(d.Name) {
+			fmt.Fprintf(&b, "  %q,\n", d.Name)
+		} else {
+			fmt.Fprintf(&others, "  %s: %q,\n", constant, d.Name)
+		}
 	}
-	b.WriteString(`} as const;
+	b.WriteString("], {\n  // Named otherwise than they are on the wire.\n" + others.String() + `});
 
 /** Any declared name. */
 export type WsEventName = (typeof WS_EVENTS)[keyof typeof WS_EVENTS];
@@ -135,10 +143,17 @@ func constantName(variable string) string {
 	return b.String()
 }
 
+// followingFrom returns the constant that the function constants of the package makes
+// of a name.
+func followingFrom(name string) string {
+	return strings.ToUpper(strings.NewReplacer(":", "_", "-", "_").Replace(name))
+}
+
 // enums writes every string type as an object of its members and the union of them.
+// Members that have a comment are written out, for editors to show it.
 func (g *tsGenerator) enums() (string, error) {
 	var b strings.Builder
-	b.WriteString(tsHeader)
+	b.WriteString(tsHeader + "\nimport { constants } from \"./constants.js\";\n")
 	for _, typ := range g.types {
 		if typ.Kind() != reflect.String {
 			continue
@@ -150,18 +165,31 @@ func (g *tsGenerator) enums() (string, error) {
 		name := tsName(typ)
 		b.WriteString("\n")
 		g.comment(&b, "", g.docOf(typ))
-		fmt.Fprintf(&b, "export const %s = {\n", name)
-		for _, c := range members {
-			g.comment(&b, "  ", c.doc)
-			fmt.Fprintf(&b, "  %s: %q,\n", strings.ToUpper(c.value), c.value)
-		}
+		g.writeMembers(&b, name, members)
 		union := fmt.Sprintf("(typeof %s)[keyof typeof %s]", name, name)
 		if !closed {
 			union += " | (string & {})" // open: the members are suggested, any other is allowed
 		}
-		fmt.Fprintf(&b, "} as const;\nexport type %s = %s;\n", name, union)
+		fmt.Fprintf(&b, "export type %s = %s;\n", name, union)
 	}
 	return b.String(), nil
+}
+
+func (g *tsGenerator) writeMembers(b *strings.Builder, name string, members []constant) {
+	if !slices.ContainsFunc(members, func(c constant) bool { return c.doc != "" }) {
+		var values []string
+		for _, c := range members {
+			values = append(values, c.value)
+		}
+		fmt.Fprintf(b, "export const %s = /* @__PURE__ */ constants([%s]);\n", name, quoted(values))
+		return
+	}
+	fmt.Fprintf(b, "export const %s = {\n", name)
+	for _, c := range members {
+		g.comment(b, "  ", c.doc)
+		fmt.Fprintf(b, "  %s: %q,\n", followingFrom(c.value), c.value)
+	}
+	b.WriteString("} as const;\n")
 }
 
 // payloads writes an interface for every struct.
@@ -264,7 +292,7 @@ func (g *tsGenerator) namespaces() string {
 	}
 	var b strings.Builder
 	for _, part := range slices.Sorted(maps.Keys(byPart)) {
-		fmt.Fprintf(&b, "  %s: [%s],\n", part, quoted(byPart[part]))
+		fmt.Fprintf(&b, "  %q: [%s],\n", part+":", quoted(byPart[part]))
 	}
 	slices.Sort(every)
 	return tsHeader + fmt.Sprintf(tsNamespaces, quoted(slices.Compact(every)), b.String())

@@ -1,6 +1,7 @@
 import type { Channel } from './channel.js';
 import type { Realtime } from './client.js';
-import { Lease } from './lease.js';
+import { lease } from './lease.js';
+import { shared } from './shared.js';
 
 export interface ActivityOptions {
   /** Milliseconds without pointer or keys after which the human counts as idle; default 5 minutes. */
@@ -13,21 +14,16 @@ export interface ActivityOptions {
 
 const SIGNS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'focus'] as const;
 
-const activities = new WeakMap<Realtime, Lease>();
-
 /**
  * Says `presence:active` and `presence:idle` by what the human before the page does, until the returned
  * function is called. Without it a server has to take each heartbeat of an open tab for activity. There is
  * one for each client, whoever asks for it, and the first to ask sets the options.
  */
 export function watchActivity(client: Realtime, options: ActivityOptions = {}): () => void {
-  let lease = activities.get(client);
-  if (!lease) {
+  return shared(client, 'activity', () => {
     let stop: (() => void) | undefined;
-    lease = new Lease(client.linger, () => (stop = watch(client.channel('/events'), options)), () => stop?.());
-    activities.set(client, lease);
-  }
-  return lease.take();
+    return lease(client.linger, () => (stop = watch(client.channel('/events'), options)), () => stop?.());
+  }).take();
 }
 
 function watch(channel: Channel, { idleAfter = 300_000, hiddenAfter = 30_000, repeatEvery = 60_000 }: ActivityOptions): (() => void) | undefined {

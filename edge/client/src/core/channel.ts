@@ -1,9 +1,10 @@
 import type { Manager, Socket } from 'socket.io-client';
 import type { ConnectionEvent } from '../generated/index.js';
-import { asRealtimeError, passes, RealtimeError, refusalOf } from './errors.js';
+import { asRealtimeError, passes, pauseAfter, RealtimeError, refusalOf, serverError } from './errors.js';
 import { Interests } from './interests.js';
 import { newClientId } from './json.js';
-import { Lease } from './lease.js';
+import { type Lease, lease } from './lease.js';
+import { shared } from './shared.js';
 import { type ConnectionState, DISCONNECTED } from './status.js';
 import { callAll, Store } from './store.js';
 import { claimsOf, type Tokens } from './tokens.js';
@@ -37,16 +38,13 @@ const LAST_RETRY = 60_000;
  * One namespace of the page's connection: its state, its events, its commands, what is subscribed to.
  * It is open while somebody holds it, and comes back by itself however long it was lost.
  */
-export class Channel {
+export class Channel extends Store<ConnectionState> {
   readonly namespace: string;
   /** The client underneath, for what this class does not offer. It stays the same for ever. */
   readonly socket: Socket;
   readonly interests: Interests;
-  readonly getSnapshot: () => ConnectionState;
-  readonly subscribe: (listener: () => void) => () => void;
 
   readonly #context: ChannelContext;
-  readonly #state = new Store<ConnectionState>(DISCONNECTED);
   readonly #lease: Lease;
   readonly #greeting = new Map<string, unknown>(); // what came between CONNECT and `connected`
   #greeted = false;
@@ -59,12 +57,11 @@ export class Channel {
   #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(namespace: string, context: ChannelContext) {
+    super(DISCONNECTED);
     this.namespace = namespace;
     this.#context = context;
-    this.getSnapshot = this.#state.getSnapshot;
-    this.subscribe = this.#state.subscribe;
     // A little longer than what is subscribed to on it, so that a service hears that it was given up.
-    this.#lease = new Lease(context.linger + 50, () => this.#open(), () => this.#close());
+    this.#lease = lease(context.linger + 50, () => this.#open(), () => this.#close());
     this.socket = context.manager.socket(namespace, { auth: (answer: (data: object) => void) => this.#authenticate(answer) });
     this.interests = new Interests(this, context.linger);
     this.#listen();
@@ -77,7 +74,7 @@ export class Channel {
   /** Keeps the namespace connected until the returned function is called, and a moment longer. */
   retain(): () => void {
     const release = this.#lease.take();
-    if (this.#state.getSnapshot().status === 'error') { // there may be a token now
+    if (this.getSnapshot().status === 'error') { // there may be a token now
       this.#refusals = 0;
       this.#tryAgain();
     }
@@ -91,7 +88,7 @@ export class Channel {
 
   /** Connects again after a refusal, or after close for those who still hold it. */
   connect(): void {
-    if (!this.#lease.held || this.socket.active) return;
+    if (!this.#lease.held() || this.socket.active) return;
     this.#refusals = 0;
     if (!this.#lease.resume()) this.#open();
   }
@@ -104,7 +101,7 @@ export class Channel {
     this.#ready = undefined;
     if (next === undefined || next === this.#tried) return;
     if (this.connected) void this.refresh(next).catch(() => this.#reconnect());
-    else if (this.#state.getSnapshot().status === 'error') this.connect();
+    else if (this.getSnapshot().status === 'error') this.connect();
   }
 
   /** Replaces the token under the open connection. */
@@ -141,9 +138,9 @@ export class Channel {
    */
   emit<C extends string>(event: C, data?: RequestOf<C>, { timeout = this.#context.timeout }: EmitOptions = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { status, error } = this.#state.getSnapshot();
+      const { status, error } = this.getSnapshot();
       if (status === 'disconnected' || status === 'error') {
-        return reject(new RealtimeError('NOT_CONNECTED', error?.message ?? `${this.namespace} is not connected`, error));
+        return reject(this.#notConnected(error));
       }
       this.#waiting.add(reject);
       this.socket
@@ -154,7 +151,7 @@ export class Channel {
           reject(
             late
               ? new RealtimeError('TIMEOUT', `${event}: no answer within ${timeout} ms`)
-              : new RealtimeError('DISCONNECTED', `${event}: the connection was lost before the answer`),
+              : new RealtimeError('DISCONNECTED', `${event}: connection lost before the answer`),
           );
         })
         .finally(() => this.#waiting.delete(reject));
@@ -175,7 +172,7 @@ export class Channel {
         return ack as AckOf<C>;
       } catch (error) {
         const e = asRealtimeError(error);
-        const pause = e.retryAfter ? e.retryAfter * 1000 : wait;
+        const pause = pauseAfter(e, wait);
         if (!again || !passes(e) || Date.now() + pause >= deadline) throw e;
         await new Promise((done) => setTimeout(done, pause));
       }
@@ -187,7 +184,7 @@ export class Channel {
       this.#ready = token;
       this.socket.connect();
     });
-    this.#state.patch({ status: 'connecting' });
+    this.patch({ status: 'connecting' });
   }
 
   #close(): void {
@@ -199,17 +196,20 @@ export class Channel {
 
   #reconnect(): void {
     this.#down({ status: 'connecting', error: null });
-    if (this.#lease.held) this.#open();
+    if (this.#lease.held()) this.#open();
   }
 
   // What waits for a connection is not sent over one that somebody opens much later.
   #down(state: Pick<ConnectionState, 'status' | 'error'>): void {
     this.socket.disconnect();
     this.socket.sendBuffer = [];
-    this.#state.patch({ ...state, attempt: 0, socketId: null });
+    this.patch({ ...state, attempt: 0, socketId: null });
     this.interests.lost(false);
-    const error = new RealtimeError('NOT_CONNECTED', state.error?.message ?? `${this.namespace} was closed`, state.error);
-    for (const reject of [...this.#waiting]) reject(error);
+    for (const reject of [...this.#waiting]) reject(this.#notConnected(state.error));
+  }
+
+  #notConnected(error: RealtimeError | null): RealtimeError {
+    return new RealtimeError('NOT_CONNECTED', error?.message ?? `${this.namespace} is not connected`, error);
   }
 
   // Of several that wait for a token the last goes on.
@@ -243,10 +243,10 @@ export class Channel {
       if (!socket.recovered) this.#greeting.clear();
       this.#greeted = false;
       this.#refusals = 0;
-      const { connects, userId } = this.#state.getSnapshot();
+      const { connects, userId } = this.getSnapshot();
       const recovered = !!socket.recovered;
       const claims = claimsOf(this.#tried); // the server has accepted them, and says so only behind its first events
-      this.#state.patch({
+      this.patch({
         status: 'connected', error: null, attempt: 0, connects: connects + 1, recovered, missed: 0,
         socketId: socket.id ?? null, userId: claims.sub || claims.userId || userId,
       });
@@ -255,31 +255,29 @@ export class Channel {
     });
     socket.on('connected', (welcome: Partial<ConnectionEvent> | undefined) => {
       this.#greeted = true;
-      const { missed, position, userId } = this.#state.getSnapshot();
-      this.#state.patch({ missed: welcome?.missed ?? missed, position: welcome?.to ?? position, userId: welcome?.userId ?? userId });
+      const { missed, position, userId } = this.getSnapshot();
+      this.patch({ missed: welcome?.missed ?? missed, position: welcome?.to ?? position, userId: welcome?.userId ?? userId });
     });
-    socket.on('error', (e: { code?: string; message?: string } | undefined) => {
-      this.#state.patch({ error: new RealtimeError(e?.code ?? 'REFUSED', e?.message ?? 'the server sent an error', e) });
-    });
+    socket.on('error', (e: unknown) => this.patch({ error: serverError(e) }));
     socket.on('disconnect', (reason) => {
       if (reason === 'io client disconnect') return; // whoever did it sets the state
       this.interests.lost(socket.active);
       if (socket.active) {
-        this.#state.patch({ status: 'reconnecting', socketId: null });
+        this.patch({ status: 'reconnecting', socketId: null });
       } else {
-        const { error } = this.#state.getSnapshot();
+        const { error } = this.getSnapshot();
         this.#refused(error ?? new RealtimeError('CONNECTION_REFUSED', 'the server has closed the connection'), true);
       }
     });
     socket.on('connect_error', (e: Error & { data?: { code?: string } }) => {
       if (socket.active) {
-        this.#state.patch({ status: 'reconnecting', error: new RealtimeError('CONNECTION_FAILED', e.message) });
+        this.patch({ status: 'reconnecting', error: new RealtimeError('CONNECTION_FAILED', e.message) });
       } else {
         this.#refused(new RealtimeError(e.data?.code ?? 'CONNECTION_REFUSED', e.message, e.data));
       }
     });
     this.#context.manager.on('reconnect_attempt', (attempt) => {
-      if (socket.active) this.#state.patch({ status: 'reconnecting', attempt });
+      if (socket.active) this.patch({ status: 'reconnecting', attempt });
     });
   }
 
@@ -289,33 +287,29 @@ export class Channel {
     this.#turn++;
     this.#down({ status: 'error', error });
     clearTimeout(this.#retry);
-    if (!this.#lease.held || !again) return;
+    if (!this.#lease.held() || !again) return;
     const wait = Math.min(FIRST_RETRY * 2 ** this.#refusals++, LAST_RETRY);
     this.#retry = setTimeout(() => this.#tryAgain(), wait * (0.75 + Math.random() / 2));
   }
 
   #tryAgain(): void {
     clearTimeout(this.#retry);
-    const { error } = this.#state.getSnapshot();
+    const { error } = this.getSnapshot();
     if (!error || !needsToken(error)) return this.#open();
     this.#withToken('refused', (token) => {
       if (token === this.#tried) return this.#refused(error); // it would be refused again
       this.#ready = token;
-      this.#state.patch({ status: 'connecting' });
+      this.patch({ status: 'connecting' });
       this.socket.connect();
     });
   }
 }
 
 const needsToken = ({ code }: RealtimeError): boolean => /TOKEN|^AUTH_FAILED$/.test(code);
-const mayChange = (error: RealtimeError): boolean => needsToken(error) || /^(USER_)?CONNECTION_(LIMIT_EXCEEDED|ERROR)$/.test(error.code);
-
-const guards = new WeakMap<Handler, Handler>();
+const mayChange = (error: RealtimeError): boolean => needsToken(error) || /CONNECTION_(LIMIT|ERROR)/.test(error.code);
 
 // A handler that throws would keep the client from noting the event's offset, and the event would come
 // again after a reconnect.
 function guard(handler: Handler): Handler {
-  let guarded = guards.get(handler);
-  if (!guarded) guards.set(handler, (guarded = (...args) => callAll([handler], ...args)));
-  return guarded;
+  return shared(handler, 'guard', () => (...args) => callAll([handler], ...args));
 }

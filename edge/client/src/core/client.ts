@@ -1,10 +1,10 @@
 import { Manager } from 'socket.io-client';
-import { namespacesOf } from '../generated/index.js';
+import { homeOf } from '../generated/index.js';
 import { Channel, type EmitOptions } from './channel.js';
 import type { RealtimeError } from './errors.js';
 import type { Interest, Subscription } from './interests.js';
-import { type ConnectionState, type ConnectionStatus, DISCONNECTED } from './status.js';
-import { type Readable, Store } from './store.js';
+import { type ConnectionState, ConnectionStatus, DISCONNECTED } from './status.js';
+import { endOf, type Readable, Store } from './store.js';
 import { refresher } from './refresher.js';
 import { Tokens, type TokenSource } from './tokens.js';
 import type { AckOf, EventOf, RequestOf } from './types.js';
@@ -104,20 +104,13 @@ export function createRealtime(options: RealtimeOptions = {}): Realtime {
     }
     return channel;
   };
-  const home = (event: string) => channelOf(namespacesOf(event)[0]!);
+  const home = (event: string) => channelOf(homeOf(event));
 
   const interest = (what: Interest, namespace?: string): HeldSubscription => {
     const channel = namespace === undefined ? home(what.subscribe) : channelOf(namespace);
-    const releaseChannel = channel.retain();
+    const release = channel.retain();
     const subscription = channel.interests.acquire(what);
-    return {
-      ...subscription,
-      namespace: channel.namespace,
-      release: () => {
-        subscription.release();
-        releaseChannel();
-      },
-    };
+    return { ...subscription, namespace: channel.namespace, release: endOf(subscription.release, release) };
   };
 
   return {
@@ -128,12 +121,7 @@ export function createRealtime(options: RealtimeOptions = {}): Realtime {
     on: (event, handler) => {
       const channel = home(event);
       // A function of its own, so that the same handler may be given twice.
-      const off = channel.on(event, (payload, ...more) => handler(payload, ...more));
-      const release = channel.retain();
-      return () => {
-        off();
-        release();
-      };
+      return endOf(channel.on(event, (payload, ...more) => handler(payload, ...more)), channel.retain());
     },
     command: (name, request, how) => {
       const channel = home(name);
@@ -152,8 +140,9 @@ export function createRealtime(options: RealtimeOptions = {}): Realtime {
 }
 
 // What the page should show: a refusal before a loss, a loss before what is well, and what is closed last.
-const order: readonly ConnectionStatus[] = ['disconnected', 'connected', 'connecting', 'reconnecting', 'error'];
+const order: readonly ConnectionStatus[] = Object.values(ConnectionStatus);
 
 function pageOrigin(): string {
-  return typeof location === 'undefined' || !/^https?:/.test(location.origin) ? 'http://localhost:3000' : location.origin;
+  const { origin = '' } = globalThis.location ?? {};
+  return origin.startsWith('http') ? origin : 'http://localhost:3000';
 }

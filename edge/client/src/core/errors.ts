@@ -32,16 +32,30 @@ export function asRealtimeError(error: unknown, code: ClientErrorCode = 'DISCONN
   return error instanceof RealtimeError ? error : new RealtimeError(code, (error as Error)?.message ?? String(error), error);
 }
 
+/** What the server sent as an error: a refusal's `error`, or the `message` of the event and of CONNECT_ERROR. */
+export function serverError(sent: unknown): RealtimeError {
+  const { code, error, message } = Object(sent) as Record<string, unknown>;
+  return new RealtimeError(String(code ?? 'REFUSED'), String(error ?? message ?? 'the server refused'), sent);
+}
+
 /** The refusal that an ack is, if it is one: {success:false} or, for *:case, {status:"error"}. */
 export function refusalOf(ack: unknown): RealtimeError | undefined {
-  if (typeof ack !== 'object' || ack === null) return undefined;
-  const { success, status, error, code } = ack as Record<string, unknown>;
-  if (success !== false && status !== 'error') return undefined;
-  return new RealtimeError(
-    typeof code === 'string' ? code : 'REFUSED',
-    typeof error === 'string' ? error : 'the server refused it',
-    ack,
-  );
+  const { success, status } = Object(ack) as Record<string, unknown>;
+  return success === false || status === 'error' ? serverError(ack) : undefined;
+}
+
+/** Rejects with an error of this code where the promise takes longer than so many milliseconds. */
+export function inTime<T>(promise: Promise<T>, ms: number, what: string, code: ClientErrorCode = 'TIMEOUT'): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new RealtimeError(code, `${what}: no answer within ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Milliseconds to wait before trying again: as the server said, or else as given. */
+export function pauseAfter({ retryAfter }: RealtimeError, otherwise: number): number {
+  return retryAfter ? retryAfter * 1_000 : otherwise;
 }
 
 /** Whether the same request may succeed later without anybody changing anything. */

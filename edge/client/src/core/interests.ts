@@ -1,16 +1,16 @@
 import type { Channel } from './channel.js';
-import { asRealtimeError, passes, RealtimeError } from './errors.js';
+import { asRealtimeError, inTime, passes, pauseAfter, type RealtimeError } from './errors.js';
 import { stableJson } from './json.js';
-import { Lease } from './lease.js';
+import { type Lease, lease } from './lease.js';
 import { type Readable, Store } from './store.js';
 
 /** Something that a client asks to be told about. */
 export interface Interest {
   /** The command that asks for it, and what it takes. */
   readonly subscribe: string;
-  readonly data?: Readonly<Record<string, unknown>>;
+  readonly data?: Readonly<Record<string, unknown>> | undefined;
   /** The command that ends it, which takes the same. Without one it ends with the connection. */
-  readonly unsubscribe?: string;
+  readonly unsubscribe?: string | undefined;
   /** The field of data if it is one that holds a list: all such interests are asked for in one command. */
   readonly list?: string;
 }
@@ -39,7 +39,7 @@ interface Entry {
   failures: number;
 }
 
-const WAITING: InterestState = { status: 'waiting', error: null };
+export const WAITING: InterestState = { status: 'waiting', error: null };
 const ACTIVE: InterestState = { status: 'active', error: null };
 const RETRY_MAX = 30_000; // ms
 
@@ -98,13 +98,13 @@ export class Interests {
   #make(key: string, interest: Interest): Entry {
     const entry: Entry = {
       key, interest, state: new Store(WAITING), phase: 'wanted', alone: false, failures: 0,
-      lease: new Lease(this.#linger, () => {
+      lease: lease(this.#linger, () => {
         this.#entries.set(key, entry);
         this.#left.delete(key);
-        if (entry.phase !== 'held' && entry.phase !== 'asking') this.#want(entry);
+        if (!known(entry)) this.#want(entry);
       }, () => {
         this.#entries.delete(key);
-        if (entry.phase !== 'held' && entry.phase !== 'asking') return;
+        if (!known(entry)) return;
         this.#left.set(key, entry);
         this.#soon();
       }),
@@ -162,33 +162,32 @@ export class Interests {
       const again = passes(failure);
       entry.state.set({ status: again ? 'waiting' : 'refused', error: failure });
       if (!again) return;
-      const wait = failure.retryAfter ? failure.retryAfter * 1000 : Math.min(500 * 2 ** entry.failures++, RETRY_MAX);
-      setTimeout(() => entry.phase === 'refused' && this.#want(entry), wait);
+      const wait = Math.min(500 * 2 ** entry.failures++, RETRY_MAX);
+      setTimeout(() => entry.phase === 'refused' && this.#want(entry), pauseAfter(failure, wait));
     }
   }
 }
+
+// known reports whether the server has an interest, or soon may.
+const known = ({ phase }: Entry): boolean => phase === 'held' || phase === 'asking';
 
 function keyOf({ subscribe, unsubscribe, data }: Interest): string {
   return stableJson([subscribe, unsubscribe, data]);
 }
 
 /** Resolves when the server has agreed; rejects with what it refused with, or with TIMEOUT. */
-export function settled(subscription: Subscription, timeout = 10_000): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const end = (error: RealtimeError | null) => {
-      off();
-      clearTimeout(timer);
-      if (error) reject(error);
-      else resolve();
-    };
+export function settled({ subscribe, getSnapshot }: Subscription, timeout = 10_000): Promise<void> {
+  let off: (() => void) | undefined;
+  const answer = new Promise<void>((resolve, reject) => {
     const look = () => {
-      const { status, error } = subscription.getSnapshot();
-      if (error || status === 'active') end(error);
+      const { status, error } = getSnapshot();
+      if (error) reject(error);
+      else if (status === 'active') resolve();
     };
-    const off = subscription.subscribe(look);
-    const timer = setTimeout(() => end(new RealtimeError('TIMEOUT', `no answer within ${timeout} ms`)), timeout);
+    off = subscribe(look);
     look();
   });
+  return inTime(answer, timeout, 'subscription').finally(off);
 }
 
 // grouped puts together what one command can ask for.

@@ -1,10 +1,13 @@
 import type { RealtimeError } from './errors.js';
 
-/** How a namespace is connected. `error` means refused: lost connections are `reconnecting`, for ever. */
+/**
+ * How a namespace is connected, the worse the later. `error` means refused: lost connections are
+ * `reconnecting`, for ever.
+ */
 export const ConnectionStatus = {
   DISCONNECTED: 'disconnected',
-  CONNECTING: 'connecting',
   CONNECTED: 'connected',
+  CONNECTING: 'connecting',
   RECONNECTING: 'reconnecting',
   ERROR: 'error',
 } as const;
@@ -29,8 +32,8 @@ export interface ConnectionState {
   readonly userId: string | null;
 }
 
-export const DISCONNECTED: ConnectionState = Object.freeze({
-  status: ConnectionStatus.DISCONNECTED,
+export const DISCONNECTED: ConnectionState = {
+  status: 'disconnected',
   error: null,
   attempt: 0,
   connects: 0,
@@ -39,4 +42,4 @@ export const DISCONNECTED: ConnectionState = Object.freeze({
   position: null,
   socketId: null,
   userId: null,
-});
+};

@@ -6,6 +6,16 @@ export interface Readable<S> {
   readonly getSnapshot: () => S;
 }
 
+/** A Readable that also knows its state before anything was known, which is what a server renders. */
+export interface Live<S> extends Readable<S> {
+  readonly getInitialSnapshot: () => S;
+}
+
+/** One function that ends all of these, in their order. */
+export function endOf(...ends: (() => unknown)[]): () => void {
+  return () => ends.forEach((end) => end());
+}
+
 /** Calls each without letting one that throws keep the others from being called. */
 export function callAll<A extends unknown[]>(functions: Iterable<(...args: A) => void>, ...args: A): void {
   for (const f of [...functions]) {
@@ -21,31 +31,44 @@ export function callAll<A extends unknown[]>(functions: Iterable<(...args: A) =>
 }
 
 /** A Readable that its owner writes. */
-export class Store<S> implements Readable<S> {
+export class Store<S> implements Live<S> {
+  readonly getInitialSnapshot: () => S;
   #state: S;
   readonly #listeners = new Set<() => void>();
 
   constructor(initial: S) {
     this.#state = initial;
+    this.getInitialSnapshot = () => initial;
   }
 
   readonly getSnapshot = (): S => this.#state;
 
   readonly subscribe = (listener: () => void): (() => void) => {
-    const own = () => listener(); // a set of its own for each, also of one function given twice
+    const own = () => listener(); // one for each, also of one function given twice
     this.#listeners.add(own);
-    return () => void this.#listeners.delete(own);
+    return endOf(() => this.#listeners.delete(own), this.hold());
   };
 
+  /** Runs for each listener, and what it returns when that has gone. */
+  protected hold(): () => void {
+    return () => {};
+  }
+
+  /** @internal */
   set(next: S): void {
     if (Object.is(next, this.#state)) return;
     this.#state = next;
     callAll(this.#listeners);
   }
 
+  /** @internal */
   patch(changes: Partial<S>): void {
-    for (const key in changes) {
-      if (!Object.is(changes[key], this.#state[key])) return this.set({ ...this.#state, ...changes });
-    }
+    this.set(patched(this.#state, changes));
   }
+}
+
+/** A state with changes; the same one where they change nothing. */
+export function patched<S>(state: S, changes: Partial<S>): S {
+  for (const key in changes) if (!Object.is(changes[key], state[key])) return { ...state, ...changes };
+  return state;
 }

@@ -1,4 +1,4 @@
-import { asRealtimeError, RealtimeError } from './errors.js';
+import { asRealtimeError, inTime, RealtimeError } from './errors.js';
 
 /** Why a token is asked for: to connect, to replace one that expires soon, or after one was refused. */
 export type TokenReason = 'connect' | 'refresh' | 'refused';
@@ -38,24 +38,12 @@ export class Tokens {
     const source = this.#source;
     let token: string | null | undefined;
     try {
-      token = typeof source === 'function' ? await inTime(source(reason)) : source;
+      token = typeof source === 'function' ? await inTime(Promise.resolve(source(reason)), PATIENCE, 'getToken', 'TOKEN_FAILED') : source;
     } catch (error) {
       throw asRealtimeError(error, 'TOKEN_FAILED');
     }
     if (!token) throw new RealtimeError('NO_TOKEN', 'there is no token: sign in first');
     return token;
-  }
-}
-
-async function inTime<T>(promise: T | Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new RealtimeError('TOKEN_FAILED', `getToken did not answer in ${PATIENCE} ms`)), PATIENCE);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

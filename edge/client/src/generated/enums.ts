@@ -1,37 +1,21 @@
 // Code generated from the Go declarations in subjects by subjects/generate. DO NOT EDIT.
 
+import { constants } from "./constants.js";
+
 /** DocumentStatus is how processing ended. */
-export const DocumentStatus = {
-  SUCCESS: "success",
-  FAILED: "failed",
-} as const;
+export const DocumentStatus = /* @__PURE__ */ constants(["success", "failed"]);
 export type DocumentStatus = (typeof DocumentStatus)[keyof typeof DocumentStatus];
 
 /** DocumentPermission is what those may do with whom a document is shared. */
-export const DocumentPermission = {
-  VIEW: "view",
-  EDIT: "edit",
-  DOWNLOAD: "download",
-} as const;
+export const DocumentPermission = /* @__PURE__ */ constants(["view", "edit", "download"]);
 export type DocumentPermission = (typeof DocumentPermission)[keyof typeof DocumentPermission];
 
 /** ActivityType is what an activity was. */
-export const ActivityType = {
-  CASE_UPDATE: "case_update",
-  DOCUMENT_FILED: "document_filed",
-  TASK_COMPLETED: "task_completed",
-  DEADLINE_APPROACHING: "deadline_approaching",
-  MESSAGE: "message",
-} as const;
+export const ActivityType = /* @__PURE__ */ constants(["case_update", "document_filed", "task_completed", "deadline_approaching", "message"]);
 export type ActivityType = (typeof ActivityType)[keyof typeof ActivityType];
 
 /** DashboardAlertType is what an alert is about. */
-export const DashboardAlertType = {
-  DEADLINE: "deadline",
-  TASK: "task",
-  SYSTEM: "system",
-  SECURITY: "security",
-} as const;
+export const DashboardAlertType = /* @__PURE__ */ constants(["deadline", "task", "system", "security"]);
 export type DashboardAlertType = (typeof DashboardAlertType)[keyof typeof DashboardAlertType];
 
 /**
@@ -79,67 +63,29 @@ export const ErrorCode = {
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode] | (string & {});
 
 /** NotificationType is what a notification is about. */
-export const NotificationType = {
-  CASE_UPDATE: "case_update",
-  DOCUMENT_UPLOADED: "document_uploaded",
-  DEADLINE_REMINDER: "deadline_reminder",
-  TASK_ASSIGNED: "task_assigned",
-  MESSAGE_RECEIVED: "message_received",
-  INVOICE_SENT: "invoice_sent",
-  APPROVAL_REQUIRED: "approval_required",
-  SYSTEM_ALERT: "system_alert",
-  COMMENT_ADDED: "comment_added",
-  STATUS_CHANGED: "status_changed",
-} as const;
+export const NotificationType = /* @__PURE__ */ constants(["case_update", "document_uploaded", "deadline_reminder", "task_assigned", "message_received", "invoice_sent", "approval_required", "system_alert", "comment_added", "status_changed"]);
 export type NotificationType = (typeof NotificationType)[keyof typeof NotificationType];
 
 /** Priority of a notification, a task or an activity. */
-export const NotificationPriority = {
-  LOW: "low",
-  MEDIUM: "medium",
-  HIGH: "high",
-  URGENT: "urgent",
-} as const;
+export const NotificationPriority = /* @__PURE__ */ constants(["low", "medium", "high", "urgent"]);
 export type NotificationPriority = (typeof NotificationPriority)[keyof typeof NotificationPriority];
 
 /** Severity of an alert. */
-export const Severity = {
-  INFO: "info",
-  WARNING: "warning",
-  ERROR: "error",
-  CRITICAL: "critical",
-} as const;
+export const Severity = /* @__PURE__ */ constants(["info", "warning", "error", "critical"]);
 export type Severity = (typeof Severity)[keyof typeof Severity];
 
 /** PresenceStatus is how present a user is. */
-export const PresenceStatus = {
-  ONLINE: "online",
-  AWAY: "away",
-  BUSY: "busy",
-  OFFLINE: "offline",
-} as const;
+export const PresenceStatus = /* @__PURE__ */ constants(["online", "away", "busy", "offline"]);
 export type PresenceStatus = (typeof PresenceStatus)[keyof typeof PresenceStatus];
 
 /** SystemAlertType is what an alert is about. */
-export const SystemAlertType = {
-  MAINTENANCE: "maintenance",
-  SECURITY: "security",
-  PERFORMANCE: "performance",
-  FEATURE: "feature",
-} as const;
+export const SystemAlertType = /* @__PURE__ */ constants(["maintenance", "security", "performance", "feature"]);
 export type SystemAlertType = (typeof SystemAlertType)[keyof typeof SystemAlertType];
 
 /** MaintenanceType is why there is maintenance. */
-export const MaintenanceType = {
-  SCHEDULED: "scheduled",
-  EMERGENCY: "emergency",
-} as const;
+export const MaintenanceType = /* @__PURE__ */ constants(["scheduled", "emergency"]);
 export type MaintenanceType = (typeof MaintenanceType)[keyof typeof MaintenanceType];
 
 /** DeadlineSeverity is how near a deadline is. */
-export const DeadlineSeverity = {
-  INFO: "info",
-  WARNING: "warning",
-  URGENT: "urgent",
-} as const;
+export const DeadlineSeverity = /* @__PURE__ */ constants(["info", "warning", "urgent"]);
 export type DeadlineSeverity = (typeof DeadlineSeverity)[keyof typeof DeadlineSeverity];

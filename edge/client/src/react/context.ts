@@ -1,8 +1,9 @@
 'use client';
-import { createContext, createElement, type ReactNode, useContext, useEffect, useRef, useSyncExternalStore } from 'react';
+import type { ReactNode } from 'react';
+import { createContext, createElement, useContext, useEffect, useRef, useSyncExternalStore } from './react.js';
 import type { Realtime } from '../core/client.js';
 import { pageRealtime } from '../core/page.js';
-import type { Readable } from '../core/store.js';
+import type { Live } from '../core/store.js';
 
 const RealtimeContext = createContext<Realtime | null>(null);
 
@@ -33,6 +34,11 @@ export function useLatest<T>(value: T): { readonly current: T } {
 const nothing = () => () => {};
 
 /** A store's state; while it is off nothing is subscribed to, and the state is the initial one. */
-export function useLive<S>(store: Readable<S> & { getInitialSnapshot: () => S }, on = true): S {
+export function useLive<S>(store: Live<S>, on = true): S {
   return useSyncExternalStore(on ? store.subscribe : nothing, on ? store.getSnapshot : store.getInitialSnapshot, store.getInitialSnapshot);
+}
+
+/** Whether a namespace is connected, and wanted. */
+export function useConnected(namespace: string, on?: boolean): boolean {
+  return useLive(useRealtime().channel(namespace), on).status === 'connected';
 }

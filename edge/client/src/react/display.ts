@@ -25,11 +25,11 @@ export function formatLastSeen(lastSeen: string | Date, now: Date = new Date()):
   if (Number.isNaN(minutes)) return 'Never';
   if (minutes < 1) return 'Just now';
   if (minutes < 60) return ago(minutes, 'minute');
-  if (minutes < 24 * 60) return ago(Math.floor(minutes / 60), 'hour');
-  if (minutes < 7 * 24 * 60) return ago(Math.floor(minutes / (24 * 60)), 'day');
+  if (minutes < 24 * 60) return ago(minutes / 60, 'hour');
+  if (minutes < 7 * 24 * 60) return ago(minutes / (24 * 60), 'day');
   return at.toLocaleDateString();
 }
 
-function ago(count: number, unit: string): string {
-  return `${count} ${unit}${count === 1 ? '' : 's'} ago`;
+function ago(count: number, unit: 'minute' | 'hour' | 'day'): string {
+  return new Intl.RelativeTimeFormat('en').format(-Math.floor(count), unit);
 }

@@ -1,8 +1,7 @@
 'use client';
-import { useEffect, useMemo } from 'react';
+import { useEffect, useMemo } from './react.js';
 import { type DashboardState, dashboardStore } from '../stores/dashboard.js';
-import { useLive, useRealtime } from './context.js';
-import { useConnection } from './useWebSocket.js';
+import { useConnected, useLive, useRealtime } from './context.js';
 
 export interface UseDashboardResult extends DashboardState {
   isConnected: boolean;
@@ -14,10 +13,9 @@ export interface UseDashboardResult extends DashboardState {
 
 /** What moves on a dashboard: everything, until this place has asked for some of it. */
 export function useDashboard(): UseDashboardResult {
-  const client = useRealtime();
-  const store = dashboardStore(client);
+  const store = dashboardStore(useRealtime());
   const state = useLive(store);
-  const isConnected = useConnection(client.channel('/dashboard')).status === 'connected';
+  const isConnected = useConnected('/dashboard');
   const wish = useMemo(() => store.wish(), [store]);
   useEffect(() => wish.hold(), [wish]);
   return { ...state, isConnected, subscribe: wish.subscribe, unsubscribe: wish.unsubscribe, refresh: store.refresh };

@@ -1,15 +1,13 @@
 'use client';
 import { messageStore } from '../stores/messages.js';
 import { typingStore } from '../stores/typing.js';
-import { useLive, useRealtime } from './context.js';
-import { useConnection } from './useWebSocket.js';
+import { useConnected, useLive, useRealtime } from './context.js';
 
 /** The messages of one conversation, and what one does with them. Each change shows at once. */
 export function useMessages(conversationId: string | null | undefined) {
-  const client = useRealtime();
-  const store = messageStore(client, conversationId ?? '');
-  const state = useLive(store.view, !!conversationId);
-  const isConnected = useConnection(client.channel('/messaging'), !!conversationId).status === 'connected';
+  const store = messageStore(useRealtime(), conversationId ?? '');
+  const state = useLive(store, !!conversationId);
+  const isConnected = useConnected('/messaging', !!conversationId);
   return { ...state, isConnected, ...store.actions };
 }
 

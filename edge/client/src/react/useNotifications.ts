@@ -2,8 +2,7 @@
 import { type NotificationItem, notificationStore } from '../stores/notifications.js';
 import type { RealtimeError } from '../core/errors.js';
 import type { UnreadCount } from '../generated/index.js';
-import { useLive, useRealtime } from './context.js';
-import { useConnection } from './useWebSocket.js';
+import { useConnected, useLive, useRealtime } from './context.js';
 
 export interface UseNotificationsResult {
   /** Newest first. Each says whether it was read. */
@@ -25,6 +24,6 @@ export interface UseNotificationsResult {
 export function useNotifications(): UseNotificationsResult {
   const store = notificationStore(useRealtime());
   const state = useLive(store);
-  const isConnected = useConnection(useRealtime().channel('/notifications')).status === 'connected';
+  const isConnected = useConnected('/notifications');
   return { ...state, isConnected, ...store.actions };
 }

@@ -1,11 +1,10 @@
 'use client';
-import { useEffect, useMemo, useRef } from 'react';
+import { useEffect, useMemo, useRef } from './react.js';
 import { watchActivity } from '../core/activity.js';
 import { stableJson } from '../core/json.js';
 import type { PresenceStatus } from '../generated/index.js';
 import { presenceStore, type UserPresence } from '../stores/presence.js';
-import { useLatest, useLive, useRealtime } from './context.js';
-import { useConnection } from './useWebSocket.js';
+import { useConnected, useLatest, useLive, useRealtime } from './context.js';
 
 export interface UsePresenceOptions {
   /** `/events` or `/messaging`. */
@@ -21,8 +20,7 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
   const client = useRealtime();
   const store = presenceStore(client, namespace);
   const state = useLive(store, enabled);
-  const connection = useConnection(client.channel(namespace), enabled);
-  const isConnected = connection.status === 'connected';
+  const isConnected = useConnected(namespace, enabled);
   const callback = useLatest(onPresenceUpdate);
   const activityTimeoutRef = useRef<ReturnType<typeof setTimeout> | null>(null);
   const watched = useRef(new Map<string, () => void>());

@@ -1,10 +1,9 @@
 'use client';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from './react.js';
 import type { RealtimeError } from '../core/errors.js';
-import { type InterestState, settled, type Subscription } from '../core/interests.js';
+import { settled, type Subscription, WAITING } from '../core/interests.js';
 import { stableJson } from '../core/json.js';
-import { useLatest, useRealtime } from './context.js';
-import { useConnection } from './useWebSocket.js';
+import { useLatest, useLive, useRealtime } from './context.js';
 
 export interface UseRealTimeDataOptions<T, Raw = any> {
   /** Default `/`, which carries every name. */
@@ -45,8 +44,6 @@ interface Received<T> {
   readonly at: Date | null;
 }
 
-const WAITING: InterestState = { status: 'waiting', error: null };
-
 /** The newest payload of one event, and the subscription that it needs. */
 export function useRealTimeData<T = any, Raw = any>(options: UseRealTimeDataOptions<T, Raw>): UseRealTimeDataResult<T> {
   const { namespace = '/', eventName, subscribeEvent, unsubscribeEvent, subscribeData, enabled = true, initialData = null } = options;
@@ -60,7 +57,7 @@ export function useRealTimeData<T = any, Raw = any>(options: UseRealTimeDataOpti
   const current = received.key === key ? received : nothing; // of another subscription nothing is shown, not even once
   const [interest, setInterest] = useState(WAITING);
   const held = useRef<Subscription | null>(null);
-  const connection = useConnection(channel, active);
+  const connection = useLive(channel, active);
   const connected = connection.status === 'connected';
 
   useEffect(() => {
@@ -74,7 +71,7 @@ export function useRealTimeData<T = any, Raw = any>(options: UseRealTimeDataOpti
       onData?.(next);
     })];
     if (subscribe) {
-      const taken = channel.interests.acquire({ subscribe, ...(unsubscribe && { unsubscribe }), ...(data && { data }) });
+      const taken = channel.interests.acquire({ subscribe, unsubscribe, data });
       const look = () => setInterest(taken.getSnapshot());
       ends.push(taken.subscribe(look), taken.release, () => setInterest(WAITING));
       held.current = taken;
@@ -119,9 +116,8 @@ export function useRealTimeData<T = any, Raw = any>(options: UseRealTimeDataOpti
 // belongs reports whether an event is not for another subscription: the page's connection carries the
 // events of all of them.
 function belongs(raw: unknown, mine: Record<string, unknown> | undefined): boolean {
-  if (typeof raw !== 'object' || raw === null) return true;
   for (const [field, value] of Object.entries(mine ?? {})) {
-    const theirs = (raw as Record<string, unknown>)[field];
+    const theirs = (raw as Record<string, unknown> | null)?.[field];
     if (theirs !== undefined && value !== null && typeof value !== 'object' && theirs !== value) return false;
   }
   return true;

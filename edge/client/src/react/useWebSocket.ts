@@ -1,10 +1,11 @@
 'use client';
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useEffect, useMemo, useRef, useState } from './react.js';
 import type { Socket } from 'socket.io-client';
 import type { EmitOptions } from '../core/channel.js';
 import type { RealtimeError } from '../core/errors.js';
-import { type ConnectionState, type ConnectionStatus, DISCONNECTED } from '../core/status.js';
-import { useLatest, useRealtime } from './context.js';
+import { type ConnectionStatus, DISCONNECTED } from '../core/status.js';
+import { endOf } from '../core/store.js';
+import { useLatest, useLive, useRealtime } from './context.js';
 
 export interface UseWebSocketOptions {
   /** `/events`, for example. Default `/`, which carries every name. */
@@ -79,9 +80,9 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
       }
       if (now.error && now.error !== before.error) onError?.(now.error);
     };
-    const offs = [channel.subscribe(look), channel.on('disconnect', lost)];
+    const off = endOf(channel.subscribe(look), channel.on('disconnect', lost));
     look();
-    return () => offs.forEach((off) => off());
+    return off;
   }, [channel, wanted, callbacks]);
 
   // The namespace outlives this component, its listeners must not.
@@ -117,20 +118,13 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
     };
   }, [channel]);
 
-  const state = useConnection(channel, wanted);
+  const state = useLive(channel, wanted);
   const { status, error, attempt: reconnectAttempt, recovered, missed } = state;
   return {
     socket: channel.socket, status, error, reconnectAttempt, recovered, missed,
     isConnected: status === 'connected', isConnecting: status === 'connecting', isReconnecting: status === 'reconnecting',
     ...actions,
   };
-}
-
-const closed = () => DISCONNECTED;
-
-/** A namespace's state, as somebody sees it who may not want it. */
-export function useConnection(channel: { subscribe: (l: () => void) => () => void; getSnapshot: () => ConnectionState }, wanted = true): ConnectionState {
-  return useSyncExternalStore(channel.subscribe, wanted ? channel.getSnapshot : closed, closed);
 }
 
 /** Listens to one event of a socket while mounted. The handler may be inline. */

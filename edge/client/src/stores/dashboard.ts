@@ -1,7 +1,8 @@
 import type { Realtime } from '../core/client.js';
 import { type Interest, settled, type Subscription } from '../core/interests.js';
+import { shared } from '../core/shared.js';
 import type { ActivityFeedEvent, CaseStatsEvent, DashboardAlertEvent, DashboardMetricsEvent, TeamActivityEvent } from '../generated/index.js';
-import { LiveStore, prepend, shared } from './shared.js';
+import { LiveStore, prepend } from './live.js';
 
 export interface DashboardState {
   readonly metrics: DashboardMetricsEvent | null;
@@ -26,12 +27,10 @@ export class DashboardStore extends LiveStore<DashboardState> {
 
   protected override start(): void {
     this.on('dashboard:metrics', (metrics) => this.merge({ metrics }));
-    this.on('dashboard:activity', (a) => this.apply((s) => ({ ...s, activities: prepend(s.activities, a, MAX) })));
-    this.on('dashboard:case-stats', (c) => {
-      this.apply((s) => ({ ...s, caseStats: new Map(s.caseStats).set(c.caseId, c) }));
-    });
-    this.on('dashboard:team-activity', (t) => this.apply((s) => ({ ...s, teamActivities: prepend(s.teamActivities, t, MAX) })));
-    this.on('dashboard:alert', (a) => this.apply((s) => ({ ...s, alerts: prepend(s.alerts, a, MAX) })));
+    this.on('dashboard:activity', (a) => this.apply((s) => ({ activities: prepend(s.activities, a, MAX) })));
+    this.on('dashboard:case-stats', (c) => this.apply((s) => ({ caseStats: new Map(s.caseStats).set(c.caseId, c) })));
+    this.on('dashboard:team-activity', (t) => this.apply((s) => ({ teamActivities: prepend(s.teamActivities, t, MAX) })));
+    this.on('dashboard:alert', (a) => this.apply((s) => ({ alerts: prepend(s.alerts, a, MAX) })));
   }
 
   protected override connected(_fresh: boolean, late: boolean): void {
@@ -105,5 +104,5 @@ function interestIn(type: string): Interest {
 
 /** The client's dashboard. */
 export function dashboardStore(client: Realtime): DashboardStore {
-  return shared(client, 'dashboard', () => new DashboardStore(client.channel('/dashboard'), client.linger, EMPTY));
+  return shared(client, 'dashboard', () => new DashboardStore(client, '/dashboard', EMPTY));
 }

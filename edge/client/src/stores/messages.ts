@@ -1,9 +1,10 @@
 import type { Realtime } from '../core/client.js';
 import { asRealtimeError, RealtimeError } from '../core/errors.js';
 import { newClientId } from '../core/json.js';
+import { shared } from '../core/shared.js';
 import type { Conversation, Message, MessageEditRequest, MessageEvent, MessageSendRequest } from '../generated/index.js';
-import { LiveStore, shared } from './shared.js';
-import { conversationInterest } from './typing.js';
+import { ConversationStore } from './conversation.js';
+import type { Change } from './live.js';
 
 /** How far a message of the user's own has come. */
 export type MessageStatus = 'sending' | 'sent' | 'delivered' | 'read' | 'failed';
@@ -48,41 +49,24 @@ const SEND_TIMEOUT = 30_000; // ms; sent again with the same clientId until then
 const DELIVERED_PAUSE = 300; // ms, so that a burst is one receipt
 
 /** The messages of one conversation. */
-export class MessageStore extends LiveStore<State> {
-  readonly #id: string;
+export class MessageStore extends ConversationStore<State, MessagesState> {
   #delivered = ''; // the newest message that the server knows to have arrived
   #heard = false; // whether others' receipts come by themselves
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #view: { of: State; shown: MessagesState } | undefined;
-
-  constructor(client: Realtime, conversationId: string) {
-    super(client.channel('/messaging'), client.linger, EMPTY);
-    this.#id = conversationId;
-  }
-
-  /** The state as a page shows it. */
-  readonly view = {
-    subscribe: this.subscribe,
-    getSnapshot: (): MessagesState => this.#viewOf(this.getSnapshot()),
-    getInitialSnapshot: (): MessagesState => this.#viewOf(EMPTY),
-  };
 
   protected override start(): void {
-    const own = <E extends { conversationId: string }>(apply: (event: E) => void) => (event: E) => {
-      if (event.conversationId === this.#id) apply(event);
-    };
-    this.keep(this.channel.interests.acquire(conversationInterest(this.#id)).release);
-    this.on('message:new', own((m) => this.#came(m)));
-    this.on('message:edited', own((e) => {
-      this.apply(changed(e.messageId, e.version, { content: e.content, isEdited: true, editedAt: e.editedAt }));
+    this.join();
+    this.here('message:new', (m) => this.#came(m));
+    this.here('message:edited', ({ messageId, version, content, editedAt }) => {
+      this.apply(changed(messageId, version, { content, isEdited: true, editedAt }));
+    });
+    this.here('message:deleted', (e) => this.apply(changed(e.messageId, e.version, gone(e.deletedAt))));
+    this.here('conversation:updated', ({ title, memberIds, revision }) => this.apply(({ conversation }) => {
+      if (!conversation || conversation.revision >= revision) return {};
+      return { conversation: { ...conversation, memberIds, revision, title: title ?? conversation.title } };
     }));
-    this.on('message:deleted', own((e) => this.apply(changed(e.messageId, e.version, gone(e.deletedAt)))));
-    this.on('conversation:updated', own(({ title, memberIds, revision }) => this.apply((s) => {
-      if (!s.conversation || s.conversation.revision >= revision) return s;
-      return { ...s, conversation: { ...s.conversation, memberIds, revision, ...(title !== undefined && { title }) } };
-    })));
-    this.on('message:read', own((e) => this.apply(reached(e.userId, e.messageId))));
-    this.on('message:delivered', own((e) => this.apply(reached(e.userId, '', e.messageId))));
+    this.here('message:read', (e) => this.apply(reached(e.userId, e.messageId)));
+    this.here('message:delivered', (e) => this.apply(reached(e.userId, '', e.messageId)));
     this.keep(() => clearTimeout(this.#timer));
   }
 
@@ -106,7 +90,7 @@ export class MessageStore extends LiveStore<State> {
       const clientId = newClientId();
       const createdAt = new Date().toISOString();
       const message: ChatMessage = {
-        id: clientId, clientId, conversationId: this.#id, content, senderId: this.#me() ?? '', attachments: [...attachments],
+        id: clientId, clientId, conversationId: this.conversationId, content, senderId: this.#me() ?? '', attachments: [...attachments],
         createdAt, timestamp: createdAt, version: 1, isEdited: false, isDeleted: false, status: 'sending',
       };
       this.merge({ sending: [...this.base.sending, message] });
@@ -137,18 +121,18 @@ export class MessageStore extends LiveStore<State> {
       const newest = this.base.stored.at(-1)?.id === messageId;
       await this.attempt(
         (s) => ({ ...reached(me, messageId)(s), unreadCount: newest ? 0 : s.unreadCount }),
-        () => this.ask('message:read', { conversationId: this.#id, messageId }),
-        (s, { unreadCount }) => ({ ...s, unreadCount }),
+        () => this.ask('message:read', { conversationId: this.conversationId, messageId }),
+        (_, { unreadCount }) => ({ unreadCount }),
       );
     },
   };
 
   async #change(messageId: string, to: Partial<Message>, command: 'message:edit' | 'message:delete', more?: { content: string }): Promise<Message> {
-    const { version } = found(this.getSnapshot().stored.find(({ id }) => id === messageId));
+    const { version } = found(this.getSnapshot().messages.find(({ id }) => id === messageId));
     const { message } = await this.attempt(
       changed(messageId, version + 1, to),
-      () => this.ask(command as 'message:edit', { conversationId: this.#id, messageId, ...more } as MessageEditRequest),
-      (s, ack) => put(s, [ack.message]),
+      () => this.ask(command as 'message:edit', { conversationId: this.conversationId, messageId, ...more } as MessageEditRequest),
+      ({ stored }, ack) => put(stored, [ack.message]),
     );
     return message;
   }
@@ -164,7 +148,7 @@ export class MessageStore extends LiveStore<State> {
     };
     show({ status: 'sending' });
     try {
-      const request = { conversationId: this.#id, content, clientId, ...(attachments?.length && { attachments }) } as MessageSendRequest;
+      const request = { conversationId: this.conversationId, content, clientId, ...(attachments?.length && { attachments }) } as MessageSendRequest;
       const ack = await this.ask('message:send', request, { timeout: SEND_TIMEOUT });
       if (this.running) this.#came(ack.message);
       return asMessage(ack.message);
@@ -179,7 +163,7 @@ export class MessageStore extends LiveStore<State> {
     this.apply((s) => {
       const known = s.stored.some(({ id }) => id === event.id);
       const sending = mine && event.clientId !== undefined ? s.sending.filter((m) => m.clientId !== event.clientId) : s.sending;
-      const next = known ? s : put(s, [asMessage(event)]);
+      const next = known ? {} : put(s.stored, [asMessage(event)]);
       return { ...next, sending, unreadCount: s.unreadCount + (known || mine ? 0 : 1) };
     });
     this.#deliver(DELIVERED_PAUSE);
@@ -193,14 +177,18 @@ export class MessageStore extends LiveStore<State> {
   // Tells that everything loaded has arrived. An author hears how far others are only after having said so
   // itself, so the user's own messages count too, and what others said before has to be asked for.
   async #arrived(): Promise<void> {
-    const conversationId = this.#id;
+    const conversationId = this.conversationId;
     const messageId = this.base.stored.at(-1)?.id ?? '';
     if (messageId > this.#delivered) {
       await this.ask('message:delivered', { conversationId, messageId });
       this.#delivered = messageId;
     }
     if (this.#heard) return;
+    const own = () => this.base.receipts.get(this.#me() ?? '')?.read;
+    const before = own();
     const { conversation, receipts } = await this.ask('conversation:members', { conversationId });
+    // The user has read on meanwhile, and the answer may count what was read: ask again.
+    if (this.running && own() !== before) return this.#deliver(0);
     this.#heard = this.#delivered !== '';
     this.merge({ conversation, unreadCount: conversation.unreadCount });
     for (const { userId, readMessageId, deliveredMessageId } of receipts) this.apply(reached(userId, readMessageId, deliveredMessageId));
@@ -208,40 +196,35 @@ export class MessageStore extends LiveStore<State> {
 
   #page(before?: string): Promise<void> {
     return this.load(
-      () => this.ask('message:history', { conversationId: this.#id, limit: PAGE, ...(before && { before }) }),
+      () => this.ask('message:history', { conversationId: this.conversationId, limit: PAGE, before }),
       (s, { messages, hasMore }) => {
         const first = messages[0]?.id ?? '';
         // A newest page that does not reach what is here would leave a hole: what is older is loaded on demand.
         const reaches = s.stored.some(({ id }) => id >= first) && s.stored[0]!.id < first;
         const kept = before || reaches || !hasMore ? s.stored : s.stored.filter(({ id }) => id >= first);
-        return { stored: put({ ...s, stored: kept }, messages).stored, hasMore: !before && reaches ? s.hasMore : hasMore };
+        return { ...put(kept, messages), hasMore: !before && reaches ? s.hasMore : hasMore };
       },
     );
-  }
-
-  #viewOf(state: State): MessagesState {
-    if (this.#view?.of === state) return this.#view.shown;
-    const { stored, sending, me, ...rest } = state;
-    let delivered = '';
-    let read = '';
-    for (const [user, marks] of state.receipts) {
-      if (user === me) continue;
-      read = later(read, marks.read);
-      delivered = later(delivered, marks.delivered);
-    }
-    const how = (m: Message): MessageStatus => (m.senderId !== me ? 'sent' : m.id <= read ? 'read' : m.id <= delivered ? 'delivered' : 'sent');
-    const shown = { ...rest, messages: [...stored.map((m) => ({ ...m, status: how(m) })), ...sending] };
-    this.#view = { of: state, shown };
-    return shown;
   }
 }
 
 /** The messages of one of the client's conversations. */
 export function messageStore(client: Realtime, conversationId: string): MessageStore {
-  return shared(client, `messages ${conversationId}`, () => new MessageStore(client, conversationId));
+  return shared(client, `messages ${conversationId}`, () => new MessageStore(client, conversationId, EMPTY, view));
 }
 
-type Change = (state: State) => State;
+// view is the state as a page shows it.
+function view({ stored, sending, me, ...rest }: State): MessagesState {
+  let delivered = '';
+  let read = '';
+  for (const [user, marks] of rest.receipts) {
+    if (user === me) continue;
+    read = later(read, marks.read);
+    delivered = later(delivered, marks.delivered);
+  }
+  const how = ({ senderId, id }: Message): MessageStatus => (senderId === me ? (id <= read ? 'read' : id <= delivered ? 'delivered' : 'sent') : 'sent');
+  return { ...rest, messages: [...stored.map((m) => ({ ...m, status: how(m) })), ...sending] };
+}
 
 function found<T>(message: T | undefined): T {
   if (!message) throw new RealtimeError('NOT_FOUND', 'no such message is here');
@@ -253,24 +236,24 @@ const asMessage = (event: MessageEvent): Message => ({ ...event, version: 1, isE
 const gone = (deletedAt: string): Partial<Message> => ({ content: '', attachments: [], isDeleted: true, deletedAt });
 
 // changed applies a version to a message that has an older one.
-function changed(id: string, version: number, to: Partial<Message>): Change {
-  return (s) => ({ ...s, stored: s.stored.map((m) => (m.id === id && m.version < version ? { ...m, ...to, version } : m)) });
+function changed(id: string, version: number, to: Partial<Message>): Change<State> {
+  return (s) => ({ stored: s.stored.map((m) => (m.id === id && m.version < version ? { ...m, ...to, version } : m)) });
 }
 
 // put adds messages at their places; of one that is there the newer version stays.
-function put(s: State, messages: readonly Message[]): State {
-  const byId = new Map(s.stored.map((m) => [m.id, m]));
+function put(stored: readonly Message[], messages: readonly Message[]): Pick<State, 'stored'> {
+  const byId = new Map(stored.map((m) => [m.id, m]));
   for (const m of messages) if ((byId.get(m.id)?.version ?? 0) < m.version) byId.set(m.id, m);
-  return { ...s, stored: [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)) };
+  return { stored: [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
 // reached lifts a member's watermarks, which only rise. Who has read a message has it.
-function reached(userId: string, toRead?: string, toDelivered?: string): Change {
+function reached(userId: string, toRead?: string, toDelivered?: string): Change<State> {
   return (s) => {
     const have = s.receipts.get(userId);
     const read = later(have?.read, toRead);
     const delivered = later(later(have?.delivered, toDelivered), read);
-    return { ...s, receipts: new Map(s.receipts).set(userId, { read, delivered }) };
+    return { receipts: new Map(s.receipts).set(userId, { read, delivered }) };
   };
 }
 

@@ -1,7 +1,8 @@
 import type { Realtime } from '../core/client.js';
 import type { RealtimeError } from '../core/errors.js';
+import { shared } from '../core/shared.js';
 import type { NotificationEvent, UnreadCount } from '../generated/index.js';
-import { LiveStore, prepend, shared } from './shared.js';
+import { type Change, LiveStore, prepend } from './live.js';
 
 /** A notification, and whether it was read. */
 export interface NotificationItem extends NotificationEvent {
@@ -31,13 +32,13 @@ export class NotificationStore extends LiveStore<NotificationsState> {
   protected override start(): void {
     this.on('notification:new', (n) => {
       this.#live.add(n.id);
-      this.apply((s) => ({ ...s, notifications: prepend(s.notifications, { ...n, read: false }, MAX) }));
+      this.apply((s) => ({ notifications: prepend(s.notifications, { ...n, read: false }, MAX) }));
     });
     this.on('notification:read', ({ notificationId, readAt }) => this.apply(marked(notificationId, true, readAt)));
     this.on('notification:unread', ({ notificationId }) => this.apply(marked(notificationId, false)));
     this.on('notification:all-read', () => this.apply(allRead));
     this.on('notification:deleted', ({ notificationId }) => this.apply(without(notificationId)));
-    this.on('notification:count', ({ count }) => this.apply(counted(count)));
+    this.on('notification:count', ({ count }) => this.merge({ unreadCount: count }));
   }
 
   protected override connected(fresh: boolean): void {
@@ -55,16 +56,16 @@ export class NotificationStore extends LiveStore<NotificationsState> {
     markAsUnread: (notificationId: string): Promise<UnreadCount> => this.#mark(notificationId, false, 'notification:mark-unread'),
 
     markAllAsRead: (): Promise<UnreadCount> => this.attempt(
-      (s) => counted(0)(allRead(s)),
+      (s) => ({ ...allRead(s), unreadCount: 0 }),
       () => this.ask('notification:mark-all-read', {}),
-      (s, { unreadCount }) => counted(unreadCount)(s),
+      counted,
     ),
 
     deleteNotification: async (notificationId: string): Promise<void> => {
       const known = this.getSnapshot().notifications.find(({ id }) => id === notificationId);
       await this.attempt(
         counting(notificationId, true, without(notificationId)),
-        () => this.ask('notification:delete', { notificationId, ...(known && { wasUnread: !known.read }) }),
+        () => this.ask('notification:delete', { notificationId, wasUnread: known && !known.read }),
       );
     },
   };
@@ -73,14 +74,14 @@ export class NotificationStore extends LiveStore<NotificationsState> {
     return this.attempt(
       counting(notificationId, read, marked(notificationId, read)),
       () => this.ask(command, { notificationId }),
-      (s, { unreadCount }) => counted(unreadCount)(s),
+      counted,
     );
   }
 
   async #load(cursor?: string): Promise<void> {
     if (!cursor) this.#live.clear();
     await this.load(
-      () => this.ask('notification:list', { limit: PAGE, ...(cursor && { cursor }) }),
+      () => this.ask('notification:list', { limit: PAGE, cursor }),
       (s, page) => {
         this.#cursor = page.nextCursor;
         const newer = cursor ? s.notifications : s.notifications.filter(({ id }) => this.#live.has(id));
@@ -97,34 +98,30 @@ export class NotificationStore extends LiveStore<NotificationsState> {
 
 /** The client's notifications. */
 export function notificationStore(client: Realtime): NotificationStore {
-  return shared(client, 'notifications', () => new NotificationStore(client.channel('/notifications'), client.linger, EMPTY));
+  return shared(client, 'notifications', () => new NotificationStore(client, '/notifications', EMPTY));
 }
 
-type Change = (state: NotificationsState) => NotificationsState;
-
 // marked changes one notification, or all of them where id is empty.
-function marked(id: string, read: boolean, readAt?: string): Change {
+function marked(id: string, read: boolean, readAt?: string): Change<NotificationsState> {
   return (s) => {
     const changed = (n: NotificationItem): boolean => (n.id === id || !id) && n.read !== read;
-    return { ...s, notifications: s.notifications.map((n) => (changed(n) ? { ...n, read, readAt } : n)) };
+    return { notifications: s.notifications.map((n) => (changed(n) ? { ...n, read, readAt } : n)) };
   };
 }
 
 const allRead = marked('', true);
 
-function without(id: string): Change {
-  return (s) => ({ ...s, notifications: s.notifications.filter((n) => n.id !== id) });
+function without(id: string): Change<NotificationsState> {
+  return (s) => ({ notifications: s.notifications.filter((n) => n.id !== id) });
 }
 
-function counted(unreadCount: number): Change {
-  return (s) => ({ ...s, unreadCount });
-}
+// counted takes the count from an ack.
+const counted = (_: unknown, { unreadCount }: UnreadCount) => ({ unreadCount });
 
 // counting also moves the count, where the change makes an unread notification read, or the reverse.
-function counting(id: string, read: boolean, change: Change): Change {
+function counting(id: string, read: boolean, change: Change<NotificationsState>): Change<NotificationsState> {
   return (s) => {
-    const item = s.notifications.find((n) => n.id === id);
-    const next = change(s);
-    return !item || item.read === read ? next : counted(Math.max(s.unreadCount + (read ? -1 : 1), 0))(next);
+    const moves = s.notifications.some((n) => n.id === id && n.read !== read);
+    return { ...change(s), ...(moves && { unreadCount: Math.max(s.unreadCount + (read ? -1 : 1), 0) }) };
   };
 }

@@ -1,6 +1,8 @@
 import type { Realtime } from '../core/client.js';
+import { shared } from '../core/shared.js';
+import { endOf } from '../core/store.js';
 import type { CommandName, CommandRequest, PresenceAck, PresenceEntry, PresenceStatus, PresenceUpdateEvent } from '../generated/index.js';
-import { LiveStore, shared } from './shared.js';
+import { LiveStore } from './live.js';
 
 /** One user's presence, over all of the user's devices. */
 export interface UserPresence extends PresenceEntry {
@@ -34,16 +36,13 @@ export class PresenceStore extends LiveStore<PresenceState> {
     if (late) return this.#catchUp();
     if (!fresh) return;
     // What the server has forgotten is refilled from the heartbeat, and what it knows comes as a snapshot.
-    this.apply((s) => ({ ...s, users: new Map([...s.users].filter(([id]) => this.#watched.has(id))) }));
+    this.apply((s) => ({ users: new Map([...s.users].filter(([id]) => this.#watched.has(id))) }));
   }
 
   /** Is told about users until the returned function is called. */
   watch(userIds: Iterable<string>): () => void {
     const ids = [...new Set(userIds)].filter((id) => id !== '');
-    const shares = ids.map((id) => this.#watch(id));
-    return () => {
-      for (const end of shares) end();
-    };
+    return endOf(...ids.map((id) => this.#watch(id)));
   }
 
   /** Sends what one is and does, so that a server that has lost it knows it again. */
@@ -85,7 +84,7 @@ export class PresenceStore extends LiveStore<PresenceState> {
 
   async #say<C extends CommandName>(change: Partial<PresenceState>, command: C, request: CommandRequest<C>): Promise<void> {
     await this.attempt(
-      (s) => ({ ...s, ...change }),
+      () => change,
       () => this.ask(command, request) as Promise<PresenceAck>,
       (s, { presence }) => ({ ...this.#with(s, [presence]), ...mine(presence) }),
     );
@@ -107,12 +106,12 @@ export class PresenceStore extends LiveStore<PresenceState> {
       this.apply((s) => {
         const users = new Map(s.users);
         users.delete(id);
-        return { ...s, users };
+        return { users };
       });
     };
   }
 
-  #with(s: PresenceState, entries: readonly (PresenceEntry | PresenceUpdateEvent)[]): PresenceState {
+  #with(s: PresenceState, entries: readonly (PresenceEntry | PresenceUpdateEvent)[]): Partial<PresenceState> {
     const users = new Map(s.users);
     const me = this.channel.getSnapshot().userId;
     let own: Partial<PresenceState> = {};
@@ -123,7 +122,7 @@ export class PresenceStore extends LiveStore<PresenceState> {
       users.set(userId, { ...entry, activeConnections: entry.activeConnections ?? (status === 'offline' ? 0 : 1) });
       if (userId === me) own = mine(entry);
     }
-    return { ...s, users, ...own };
+    return { users, ...own };
   }
 }
 
@@ -138,5 +137,5 @@ function mine({ status, currentActivity, customStatus }: PresenceEntry | Presenc
 
 /** The client's presence in one namespace: `/events` or `/messaging`. */
 export function presenceStore(client: Realtime, namespace = '/events'): PresenceStore {
-  return shared(client, `presence ${namespace}`, () => new PresenceStore(client.channel(namespace), client.linger, EMPTY));
+  return shared(client, `presence ${namespace}`, () => new PresenceStore(client, namespace, EMPTY));
 }

@@ -1,5 +1,6 @@
 import type { Realtime } from '../core/client.js';
-import { LiveStore, shared } from './shared.js';
+import { shared } from '../core/shared.js';
+import { ConversationStore } from './conversation.js';
 
 export interface TypingState {
   /** Who types, without the user. */
@@ -14,27 +15,16 @@ const SAY_AGAIN = 2_500; // ms between two starts that are sent, however many ke
 const FORGET_AFTER = 6_000; // ms after another's start; the server says the stop after 5 s, unless it gets lost
 
 /** Who types in a conversation. */
-export class TypingStore extends LiveStore<TypingState> {
-  readonly #conversationId: string;
+export class TypingStore extends ConversationStore<TypingState> {
   readonly #forget = new Map<string, ReturnType<typeof setTimeout>>();
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #said = 0;
 
-  constructor(client: Realtime, conversationId: string) {
-    super(client.channel('/messaging'), client.linger, EMPTY);
-    this.#conversationId = conversationId;
-  }
-
   protected override start(): void {
-    // Whoever is in the conversation is in its room from CONNECT on. Joining is for those who left it, and
-    // there is no leaving: other parts of the page may listen to the same room.
-    this.keep(this.channel.interests.acquire(conversationInterest(this.#conversationId)).release);
-    const here = (f: (userId: string) => void) => (e: { conversationId: string; userId?: string; senderId?: string }) => {
-      if (e.conversationId === this.#conversationId) f((e.userId ?? e.senderId)!);
-    };
-    this.on('typing:start', here((userId) => this.#typing(userId)));
-    this.on('typing:stop', here((userId) => this.#stopped(userId)));
-    this.on('message:new', here((userId) => this.#stopped(userId)));
+    this.join();
+    this.here('typing:start', ({ userId }) => this.#typing(userId));
+    this.here('typing:stop', ({ userId }) => this.#stopped(userId));
+    this.here('message:new', ({ senderId }) => this.#stopped(senderId));
     this.keep(() => {
       if (this.base.isTyping) this.#say('typing:stop');
       clearTimeout(this.#stopTimer);
@@ -71,7 +61,7 @@ export class TypingStore extends LiveStore<TypingState> {
 
   // Typing passes: what cannot be said now is not said later.
   #say(event: 'typing:start' | 'typing:stop'): void {
-    if (this.channel.connected) this.ask(event, { conversationId: this.#conversationId }).catch(() => {});
+    if (this.channel.connected) this.ask(event, { conversationId: this.conversationId }).catch(() => {});
   }
 
   #typing(userId: string): void {
@@ -88,12 +78,7 @@ export class TypingStore extends LiveStore<TypingState> {
   }
 }
 
-/** Being in a conversation's room. */
-export function conversationInterest(conversationId: string) {
-  return { subscribe: 'conversation:join', data: { conversationId } };
-}
-
 /** Who types in one of the client's conversations. */
 export function typingStore(client: Realtime, conversationId: string): TypingStore {
-  return shared(client, `typing ${conversationId}`, () => new TypingStore(client, conversationId));
+  return shared(client, `typing ${conversationId}`, () => new TypingStore(client, conversationId, EMPTY));
 }

@@ -1,44 +1,39 @@
 import type { Channel, EmitOptions } from '../core/channel.js';
 import type { Realtime } from '../core/client.js';
 import { asRealtimeError } from '../core/errors.js';
-import { Lease } from '../core/lease.js';
-import { type Readable, Store } from '../core/store.js';
+import { type Lease, lease } from '../core/lease.js';
+import { patched, Store } from '../core/store.js';
 import type { EventOf } from '../core/types.js';
 import type { CommandMap, EventMap } from '../generated/index.js';
+
+/** What becomes of a state: the fields that change. */
+export type Change<S> = (state: S) => Partial<S>;
 
 /**
  * State that is kept up to date while somebody listens: subscribing connects, and a moment after the last
  * listener has gone everything is let go of. All of a page share one such store for each thing.
  */
-export abstract class LiveStore<S> implements Readable<S> {
-  readonly getSnapshot: () => S;
-  /** The state before anything is known, which is what a server renders. */
-  readonly getInitialSnapshot: () => S;
-  readonly subscribe: (listener: () => void) => () => void;
-
+export abstract class LiveStore<S, Shown = S> extends Store<Shown> {
   protected readonly channel: Channel;
-  readonly #shown: Store<S>;
+  /** What the server has said, without what is only hoped for. */
+  protected base: S;
+  readonly #view: (state: S) => Shown;
+  #hoped: S; // base with all that is pending
   readonly #lease: Lease;
-  readonly #pending = new Set<(state: S) => S>(); // changes that the server has not confirmed yet
-  #base: S; // what the server has said
+  readonly #pending = new Set<Change<S>>(); // changes that the server has not confirmed yet
   #ends: (() => void)[] = [];
   #connects = 0;
 
-  constructor(channel: Channel, linger: number, initial: S) {
-    this.channel = channel;
-    this.#base = initial;
-    this.#shown = new Store(initial);
-    this.getSnapshot = this.#shown.getSnapshot;
-    this.getInitialSnapshot = () => initial;
-    this.#lease = new Lease(linger, () => this.#begin(), () => this.#end(initial));
-    this.subscribe = (listener) => {
-      const off = this.#shown.subscribe(listener);
-      const release = this.#lease.take();
-      return () => {
-        off();
-        release();
-      };
-    };
+  constructor(client: Realtime, namespace: string, initial: S, view = (state: S): Shown => state as unknown as Shown) {
+    super(view(initial));
+    this.channel = client.channel(namespace);
+    this.base = this.#hoped = initial;
+    this.#view = view;
+    this.#lease = lease(client.linger, () => this.#begin(), () => this.#end(initial));
+  }
+
+  protected override hold(): () => void {
+    return this.#lease.take();
   }
 
   /** Registers listeners and interests, by on and keep. */
@@ -67,19 +62,14 @@ export abstract class LiveStore<S> implements Readable<S> {
     return this.#ends.length > 0;
   }
 
-  /** What the server has said, without what is only hoped for. */
-  protected get base(): S {
-    return this.#base;
-  }
-
   /** Applies what the server said. */
-  protected apply(change: (state: S) => S): void {
-    this.#base = change(this.#base);
+  protected apply(change: Change<S>): void {
+    this.base = patched(this.base, change(this.base));
     this.#show();
   }
 
   protected merge(changes: Partial<S>): void {
-    this.apply((s) => ({ ...s, ...changes }));
+    this.apply(() => changes);
   }
 
   /** Loads something, and shows that it does and how it ended. */
@@ -87,7 +77,7 @@ export abstract class LiveStore<S> implements Readable<S> {
     this.merge({ isLoading: true, error: null } as unknown as Partial<S>);
     try {
       const answer = await ask();
-      this.apply((s) => ({ ...s, isLoading: false, ...done(s, answer) }));
+      this.apply((s) => ({ isLoading: false, ...done(s, answer) }));
     } catch (error) {
       this.merge({ isLoading: false, error: asRealtimeError(error) } as unknown as Partial<S>);
       throw error;
@@ -98,13 +88,16 @@ export abstract class LiveStore<S> implements Readable<S> {
    * Shows a change at once, asks the server, and takes the change back when it refuses. The change must do
    * nothing where it is done already, because its event may come before its ack.
    */
-  protected async attempt<A>(change: (state: S) => S, ask: () => Promise<A>, done?: (state: S, ack: A) => S): Promise<A> {
+  protected async attempt<A>(change: Change<S>, ask: () => Promise<A>, done?: (state: S, ack: A) => Partial<S>): Promise<A> {
     const own = (state: S) => change(state);
     this.#pending.add(own);
     this.#show();
     try {
       const ack = await ask();
-      if (this.running) this.#base = done ? done(change(this.#base), ack) : change(this.#base);
+      if (this.running) {
+        this.base = patched(this.base, change(this.base));
+        if (done) this.base = patched(this.base, done(this.base, ack));
+      }
       return ack;
     } finally {
       this.#pending.delete(own);
@@ -113,9 +106,11 @@ export abstract class LiveStore<S> implements Readable<S> {
   }
 
   #show(): void {
-    let state = this.#base;
-    for (const change of this.#pending) state = change(state);
-    this.#shown.set(state);
+    let state = this.base;
+    for (const change of this.#pending) state = patched(state, change(state));
+    if (state === this.#hoped) return;
+    this.#hoped = state;
+    this.set(this.#view(state));
   }
 
   #begin(): void {
@@ -130,8 +125,8 @@ export abstract class LiveStore<S> implements Readable<S> {
   #end(initial: S): void {
     for (const end of this.#ends.splice(0)) end();
     this.#pending.clear();
-    this.#base = initial;
-    this.#shown.set(initial);
+    this.base = initial;
+    this.#show();
   }
 
   #look(late = false): void {
@@ -141,16 +136,6 @@ export abstract class LiveStore<S> implements Readable<S> {
     this.#connects = connects;
     this.connected(fresh, late);
   }
-}
-
-const stores = new WeakMap<Realtime, Map<string, unknown>>();
-
-/** The client's one store of a name. */
-export function shared<T>(client: Realtime, name: string, make: () => T): T {
-  let all = stores.get(client);
-  if (!all) stores.set(client, (all = new Map()));
-  if (!all.has(name)) all.set(name, make());
-  return all.get(name) as T;
 }
 
 /** A copy with one thing at its front, without a second one of the same id, and no longer than max. */
