@@ -1,6 +1,6 @@
 import type { Manager, Socket } from 'socket.io-client';
 import type { ConnectionEvent } from '../generated/index.js';
-import { asRealtimeError, passes, pauseAfter, RealtimeError, refusalOf, serverError } from './errors.js';
+import { asRealtimeError, lateError, passes, pauseAfter, RealtimeError, refusalOf, serverError } from './errors.js';
 import { Interests } from './interests.js';
 import { newClientId } from './json.js';
 import { type Lease, lease } from './lease.js';
@@ -148,11 +148,7 @@ export class Channel extends Store<ConnectionState> {
         .emitWithAck(event, ...(data === undefined ? [] : [data]))
         .then(resolve, (cause: Error) => {
           const late = cause.message.includes('timed out');
-          reject(
-            late
-              ? new RealtimeError('TIMEOUT', `${event}: no answer within ${timeout} ms`)
-              : new RealtimeError('DISCONNECTED', `${event}: connection lost before the answer`),
-          );
+          reject(late ? lateError(event, timeout) : new RealtimeError('DISCONNECTED', `${event}: connection lost before the answer`));
         })
         .finally(() => this.#waiting.delete(reject));
     });
@@ -179,12 +175,15 @@ export class Channel extends Store<ConnectionState> {
     }
   }
 
-  #open(): void {
-    this.#withToken('connect', (token) => {
+  // After a refusal only another token is worth an attempt.
+  #open(refusal?: RealtimeError): void {
+    this.#withToken(refusal ? 'refused' : 'connect', (token) => {
+      if (refusal && token === this.#tried) return this.#refused(refusal);
       this.#ready = token;
+      this.patch({ status: 'connecting' });
       this.socket.connect();
     });
-    this.patch({ status: 'connecting' });
+    if (!refusal) this.patch({ status: 'connecting' });
   }
 
   #close(): void {
@@ -265,8 +264,7 @@ export class Channel extends Store<ConnectionState> {
       if (socket.active) {
         this.patch({ status: 'reconnecting', socketId: null });
       } else {
-        const { error } = this.getSnapshot();
-        this.#refused(error ?? new RealtimeError('CONNECTION_REFUSED', 'the server has closed the connection'), true);
+        this.#refused(this.getSnapshot().error ?? new RealtimeError('CONNECTION_REFUSED', 'closed by the server'), true);
       }
     });
     socket.on('connect_error', (e: Error & { data?: { code?: string } }) => {
@@ -295,13 +293,7 @@ export class Channel extends Store<ConnectionState> {
   #tryAgain(): void {
     clearTimeout(this.#retry);
     const { error } = this.getSnapshot();
-    if (!error || !needsToken(error)) return this.#open();
-    this.#withToken('refused', (token) => {
-      if (token === this.#tried) return this.#refused(error); // it would be refused again
-      this.#ready = token;
-      this.patch({ status: 'connecting' });
-      this.socket.connect();
-    });
+    this.#open(error && needsToken(error) ? error : undefined);
   }
 }
 

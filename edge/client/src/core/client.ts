@@ -72,7 +72,7 @@ export function createRealtime(options: RealtimeOptions = {}): Realtime {
   const state = new Store<RealtimeState>({ status: 'disconnected', error: null, namespaces: {} });
   const tokens = new Tokens(getToken);
   const manager = new Manager(url, {
-    path: '/socket.io/', transports: ['websocket', 'polling'], reconnectionDelay: 500, ...transport,
+    transports: ['websocket', 'polling'], reconnectionDelay: 500, ...transport,
     autoConnect: false, tryAllTransports: true, timeout: connectTimeout,
   });
 

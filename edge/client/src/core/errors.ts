@@ -44,11 +44,15 @@ export function refusalOf(ack: unknown): RealtimeError | undefined {
   return success === false || status === 'error' ? serverError(ack) : undefined;
 }
 
+export function lateError(what: string, ms: number, code: ClientErrorCode = 'TIMEOUT'): RealtimeError {
+  return new RealtimeError(code, `${what}: no answer within ${ms} ms`);
+}
+
 /** Rejects with an error of this code where the promise takes longer than so many milliseconds. */
-export function inTime<T>(promise: Promise<T>, ms: number, what: string, code: ClientErrorCode = 'TIMEOUT'): Promise<T> {
+export function inTime<T>(promise: T | Promise<T>, ms: number, what: string, code?: ClientErrorCode): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new RealtimeError(code, `${what}: no answer within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(lateError(what, ms, code)), ms);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

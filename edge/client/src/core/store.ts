@@ -56,7 +56,7 @@ export class Store<S> implements Live<S> {
 
   /** @internal */
   set(next: S): void {
-    if (Object.is(next, this.#state)) return;
+    if (next === this.#state) return;
     this.#state = next;
     callAll(this.#listeners);
   }

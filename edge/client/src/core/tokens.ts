@@ -38,7 +38,7 @@ export class Tokens {
     const source = this.#source;
     let token: string | null | undefined;
     try {
-      token = typeof source === 'function' ? await inTime(Promise.resolve(source(reason)), PATIENCE, 'getToken', 'TOKEN_FAILED') : source;
+      token = typeof source === 'function' ? await inTime(source(reason), PATIENCE, 'getToken', 'TOKEN_FAILED') : source;
     } catch (error) {
       throw asRealtimeError(error, 'TOKEN_FAILED');
     }

@@ -16,7 +16,7 @@ export function useDashboard(): UseDashboardResult {
   const store = dashboardStore(useRealtime());
   const state = useLive(store);
   const isConnected = useConnected('/dashboard');
-  const wish = useMemo(() => store.wish(), [store]);
-  useEffect(() => wish.hold(), [wish]);
-  return { ...state, isConnected, subscribe: wish.subscribe, unsubscribe: wish.unsubscribe, refresh: store.refresh };
+  const { hold, ...choice } = useMemo(() => store.wish(), [store]);
+  useEffect(hold, [hold]);
+  return { ...state, isConnected, refresh: store.refresh, ...choice };
 }

@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef } from './react.js';
 import { watchActivity } from '../core/activity.js';
 import { stableJson } from '../core/json.js';
+import { endOf } from '../core/store.js';
 import type { PresenceStatus } from '../generated/index.js';
 import { presenceStore, type UserPresence } from '../stores/presence.js';
 import { useConnected, useLatest, useLive, useRealtime } from './context.js';
@@ -26,11 +27,9 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
   const watched = useRef(new Map<string, () => void>());
   const { users, myStatus, myActivity, myCustomStatus } = state;
 
-  useEffect(() => (enabled ? watchActivity(client) : undefined), [client, enabled]);
-
   useEffect(() => {
     if (!enabled) return;
-    return client.channel(namespace).on('presence:update', (update: UserPresence) => callback.current?.(update));
+    return endOf(watchActivity(client), client.channel(namespace).on('presence:update', (update: UserPresence) => callback.current?.(update)));
   }, [client, namespace, enabled, callback]);
 
   // At once on connect and on each change, then regularly.
@@ -64,9 +63,9 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
   }), [store]);
   const questions = useMemo(() => ({
     getPresence: (userId: string) => users.get(userId) ?? null,
-    getMultiplePresence: (userIds: readonly string[]) => userIds.map((id) => users.get(id) ?? unknown(id)),
+    getMultiplePresence: (userIds: readonly string[]) => userIds.map((id) => presenceOf(users, id)),
     getOnlineUsers: () => [...users.values()].filter(here),
-    isUserOnline: (userId: string) => here(users.get(userId)),
+    isUserOnline: (userId: string) => here(presenceOf(users, userId)),
   }), [users]);
   return { presenceMap: users, myStatus, myActivity, myCustomStatus, isConnected, activityTimeoutRef, ...actions, ...questions };
 }
@@ -75,13 +74,13 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
 export function useUserPresence(userId: string | null | undefined) {
   const { users } = useWatched(userId ? [userId] : []);
   const presence = (userId && users.get(userId)) || null;
-  const status = presence?.status;
+  const status = presence?.status ?? 'offline';
   return {
     presence,
     isOnline: status === 'online',
     isAway: status === 'away',
     isBusy: status === 'busy',
-    isOffline: status === undefined || status === 'offline',
+    isOffline: status === 'offline',
     lastSeen: presence?.lastSeen ?? null,
     currentActivity: presence?.currentActivity ?? null,
     customStatus: presence?.customStatus ?? null,
@@ -92,7 +91,7 @@ export function useUserPresence(userId: string | null | undefined) {
 export function useMultiUserPresence(userIds: readonly string[]) {
   const { users, ids } = useWatched(userIds);
   return useMemo(() => {
-    const presenceMap = new Map(ids.map((id) => [id, users.get(id) ?? unknown(id)]));
+    const presenceMap = new Map(ids.map((id) => [id, presenceOf(users, id)]));
     const count = (status: PresenceStatus) => [...presenceMap.values()].filter((p) => p.status === status).length;
     return {
       presenceMap,
@@ -112,8 +111,9 @@ function useWatched(userIds: readonly string[]) {
   return { users, ids };
 }
 
-const here = (presence: UserPresence | undefined): boolean => presence !== undefined && presence.status !== 'offline';
+const here = ({ status }: UserPresence): boolean => status !== 'offline';
 
-function unknown(userId: string): UserPresence {
-  return { userId, status: 'offline', lastSeen: '', activeConnections: 0 };
+// presenceOf takes who is not known for offline.
+function presenceOf(users: ReadonlyMap<string, UserPresence>, userId: string): UserPresence {
+  return users.get(userId) ?? { userId, status: 'offline', lastSeen: '', activeConnections: 0 };
 }

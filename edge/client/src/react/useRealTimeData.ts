@@ -62,16 +62,15 @@ export function useRealTimeData<T = any, Raw = any>(options: UseRealTimeDataOpti
 
   useEffect(() => {
     if (!active) return;
-    const { subscribeEvent: subscribe, unsubscribeEvent: unsubscribe, subscribeData: data } = latest.current;
     const ends = [channel.retain(), channel.on(eventName, (raw: Raw) => {
       const { transform, filter, onData } = latest.current;
-      if (!(filter ? filter(raw) : belongs(raw, data))) return;
+      if (!(filter ? filter(raw) : belongs(raw, subscribeData))) return;
       const next = transform ? transform(raw) : (raw as unknown as T);
       setReceived({ key, data: next, at: new Date() });
       onData?.(next);
     })];
-    if (subscribe) {
-      const taken = channel.interests.acquire({ subscribe, unsubscribe, data });
+    if (subscribeEvent) {
+      const taken = channel.interests.acquire({ subscribe: subscribeEvent, unsubscribe: unsubscribeEvent, data: subscribeData });
       const look = () => setInterest(taken.getSnapshot());
       ends.push(taken.subscribe(look), taken.release, () => setInterest(WAITING));
       held.current = taken;

@@ -65,8 +65,6 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
     if (token !== undefined) channel.setToken(token);
   }, [channel, token]);
 
-  useEffect(() => (wanted ? channel.retain() : undefined), [channel, wanted]);
-
   useEffect(() => {
     if (!wanted) return;
     const lost = (reason: string) => callbacks.current.onDisconnect?.(reason);
@@ -80,7 +78,7 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
       }
       if (now.error && now.error !== before.error) onError?.(now.error);
     };
-    const off = endOf(channel.subscribe(look), channel.on('disconnect', lost));
+    const off = endOf(channel.retain(), channel.subscribe(look), channel.on('disconnect', lost));
     look();
     return off;
   }, [channel, wanted, callbacks]);

@@ -1,5 +1,5 @@
 import type { Realtime } from '../core/client.js';
-import { type Interest, settled, type Subscription } from '../core/interests.js';
+import { settled, type Subscription } from '../core/interests.js';
 import { shared } from '../core/shared.js';
 import type { ActivityFeedEvent, CaseStatsEvent, DashboardAlertEvent, DashboardMetricsEvent, TeamActivityEvent } from '../generated/index.js';
 import { LiveStore, prepend } from './live.js';
@@ -47,16 +47,15 @@ export class DashboardStore extends LiveStore<DashboardState> {
     const chosen = new Set<string>();
     const held = new Map<string, Subscription>();
     const wish: Wish = {
-      chosen: false,
+      chosen,
       follow: (some) => {
-        const wanted: readonly string[] = !this.#wishes.has(wish) || !some ? [] : wish.chosen ? [...chosen] : DASHBOARD_TYPES;
+        const wanted: readonly string[] = !some ? [] : chosen.size > 0 ? [...chosen] : DASHBOARD_TYPES;
         for (const [type, subscription] of held) if (!wanted.includes(type) && held.delete(type)) subscription.release();
-        for (const type of wanted) if (!held.has(type)) held.set(type, this.channel.interests.acquire(interestIn(type)));
+        for (const type of wanted) if (!held.has(type)) held.set(type, this.#acquire(type));
       },
     };
     const changed = async (types: readonly string[], change: (type: string) => void) => {
       types.forEach(change);
-      wish.chosen = chosen.size > 0;
       this.#agree();
       await Promise.all([...held.values()].map((subscription) => settled(subscription)));
       return [...chosen];
@@ -79,8 +78,14 @@ export class DashboardStore extends LiveStore<DashboardState> {
   // A socket that has asked for one type gets no others. As all of the page share it, whoever wants
   // everything has to say so as soon as somebody wants less.
   #agree(): void {
-    const some = [...this.#wishes].some(({ chosen }) => chosen);
+    const some = [...this.#wishes].some(({ chosen }) => chosen.size > 0);
     for (const wish of this.#wishes) wish.follow(some);
+  }
+
+  #acquire(type: string): Subscription {
+    return this.channel.interests.acquire({
+      subscribe: 'dashboard:subscribe', unsubscribe: 'dashboard:unsubscribe', data: { types: [type] }, list: 'types',
+    });
   }
 }
 
@@ -94,12 +99,8 @@ export interface DashboardWish {
 }
 
 interface Wish {
-  chosen: boolean;
+  readonly chosen: ReadonlySet<string>;
   follow(some: boolean): void;
-}
-
-function interestIn(type: string): Interest {
-  return { subscribe: 'dashboard:subscribe', unsubscribe: 'dashboard:unsubscribe', data: { types: [type] }, list: 'types' };
 }
 
 /** The client's dashboard. */

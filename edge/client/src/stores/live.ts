@@ -85,12 +85,11 @@ export abstract class LiveStore<S, Shown = S> extends Store<Shown> {
   }
 
   /**
-   * Shows a change at once, asks the server, and takes the change back when it refuses. The change must do
-   * nothing where it is done already, because its event may come before its ack.
+   * Shows a change at once, asks the server, and takes the change back when it refuses. The change is a
+   * function of its own each time, and does nothing where it is done already: its event may come before its ack.
    */
   protected async attempt<A>(change: Change<S>, ask: () => Promise<A>, done?: (state: S, ack: A) => Partial<S>): Promise<A> {
-    const own = (state: S) => change(state);
-    this.#pending.add(own);
+    this.#pending.add(change);
     this.#show();
     try {
       const ack = await ask();
@@ -100,7 +99,7 @@ export abstract class LiveStore<S, Shown = S> extends Store<Shown> {
       }
       return ack;
     } finally {
-      this.#pending.delete(own);
+      this.#pending.delete(change);
       this.#show();
     }
   }

@@ -89,11 +89,11 @@ export class MessageStore extends ConversationStore<State, MessagesState> {
     send: (content: string, attachments: readonly string[] = []): Promise<Message> => {
       const clientId = newClientId();
       const createdAt = new Date().toISOString();
-      const message: ChatMessage = {
+      const message = asMessage({
         id: clientId, clientId, conversationId: this.conversationId, content, senderId: this.#me() ?? '', attachments: [...attachments],
-        createdAt, timestamp: createdAt, version: 1, isEdited: false, isDeleted: false, status: 'sending',
-      };
-      this.merge({ sending: [...this.base.sending, message] });
+        createdAt, timestamp: createdAt,
+      });
+      this.merge({ sending: [...this.base.sending, { ...message, status: 'sending' }] });
       return this.#send(message);
     },
 
@@ -141,7 +141,7 @@ export class MessageStore extends ConversationStore<State, MessagesState> {
     return this.channel.getSnapshot().userId;
   }
 
-  async #send({ error: _, ...message }: ChatMessage): Promise<Message> {
+  async #send({ error: _, ...message }: Message & Pick<ChatMessage, 'error'>): Promise<Message> {
     const { clientId, content, attachments } = message;
     const show = (next: Partial<ChatMessage>) => {
       this.merge({ sending: this.base.sending.map((m) => (m.clientId === clientId ? { ...message, ...next } as ChatMessage : m)) });

@@ -119,7 +119,7 @@ export class PresenceStore extends LiveStore<PresenceState> {
       const { status, userId, timestamp } = entry as PresenceUpdateEvent;
       // A server that repeats an announcement may say it after a newer one.
       if (timestamp < (users.get(userId)?.timestamp ?? '')) continue;
-      users.set(userId, { ...entry, activeConnections: entry.activeConnections ?? (status === 'offline' ? 0 : 1) });
+      users.set(userId, { ...entry, activeConnections: entry.activeConnections ?? Number(status !== 'offline') });
       if (userId === me) own = mine(entry);
     }
     return { users, ...own };
