@@ -81,5 +81,6 @@ test('a refusal is an error, and no success', async () => {
   await eventually(() => hook.current.error, 'refused');
   expect(hook.current).toMatchObject({ isSubscribed: false, isLoading: false, data: null });
   expect(hook.current.error?.code).toBe('FORBIDDEN');
+  await eventually(() => errors.length > 0, 'told'); // by an effect, which comes after the render that shows it
   expect(new Set(errors)).toEqual(new Set(['FORBIDDEN']));
 });
