@@ -23,15 +23,6 @@ type identity struct {
 	expires time.Time // zero: never
 }
 
-// claims are those of contract 1.0. Unknown ones are ignored.
-type claims struct {
-	jwt.RegisteredClaims
-
-	UserID string `json:"userId"`
-	Type   string `json:"type"`
-	Scope  string `json:"scope"`
-}
-
 const maxUser = 128 // bytes; a user id becomes part of subjects and room names
 
 // verify checks a token and returns whom it names. Its errors are fit for the client: they never

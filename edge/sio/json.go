@@ -52,6 +52,30 @@ func Field(obj []byte, key string) (raw []byte, ok bool) {
 	}
 }
 
+// Members calls f with each top-level key of an object, in its quotes, and its raw value, in order. It
+// returns whether obj is a valid object of which f has accepted every member; f is not called behind one
+// that it refuses. It does not allocate.
+func Members(obj []byte, f func(key, value []byte) bool) bool {
+	s := newScanner(obj, hardDepth)
+	if s.next() != tokenObject {
+		return false
+	}
+	for {
+		switch s.next() {
+		case tokenKey:
+			key := s.raw()
+			value, valid := s.value()
+			if !valid || !f(key, value) {
+				return false
+			}
+		case tokenObjectEnd:
+			return s.next() == tokenEnd
+		default:
+			return false
+		}
+	}
+}
+
 // AppendJSONString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func AppendJSONString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
