@@ -167,7 +167,7 @@ func (k *socket) announce(now time.Time, g *greeted) {
 		e.Message = "Connected to LexiFlow realtime"
 	}
 	c := k.client
-	c.send(c.form.AppendEvent(nil, k.ns.String(), "connected", mustJSON(e), offsetOf(position)))
+	c.send(c.form.AppendEvent(nil, k.ns.String(), "connected", appendConnected(nil, &e), offsetOf(position)))
 	k.greeted.Store(true)
 }
 

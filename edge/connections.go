@@ -199,10 +199,18 @@ func (c *connections) flush(always bool) {
 	c.pending = nil // an edge at rest keeps no array of its last burst
 }
 
+// batch is a [subjects.ConnBatch] whose list, which is never nil here, is encoded once: a marshaller's
+// output is read and copied again, and every visit is in two batches.
+type batch struct {
+	Edge        string               `json:"edge"`
+	Incarnation string               `json:"incarnation"`
+	Seq         uint64               `json:"seq"`
+	Events      []subjects.ConnEvent `json:"events"`
+}
+
 // publish needs mu.
 func (c *connections) publish(events []subjects.ConnEvent) {
-	batch := subjects.ConnBatch{Edge: c.s.options.Name, Incarnation: c.incarnation, Seq: c.seq, Events: events}
-	if err := c.s.nc.Publish(c.at.batches, mustJSON(batch)); err != nil {
+	if err := c.s.nc.Publish(c.at.batches, mustJSON(batch{c.s.options.Name, c.incarnation, c.seq, events})); err != nil {
 		c.s.log.Warn("a batch of connections is not sent", "seq", c.seq, "error", err)
 	}
 }
