@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
@@ -37,7 +39,7 @@ func (p *poller) accept(l *net.TCPListener) error {
 	}
 	var (
 		fd     int
-		from   syscall.Sockaddr
+		from   string
 		failed error
 		pause  backoff
 	)
@@ -46,8 +48,7 @@ func (p *poller) accept(l *net.TCPListener) error {
 		_ = unix.SetsockoptInt(int(listener), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	})
 	one := func(listener uintptr) bool {
-		// Not that of x/sys/unix, which asks for the socket's protocol with another call.
-		fd, from, failed = syscall.Accept4(int(listener), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, from, failed = acceptOne(int(listener))
 		return !errors.Is(failed, unix.EAGAIN)
 	}
 	for {
@@ -62,7 +63,7 @@ func (p *poller) accept(l *net.TCPListener) error {
 		}
 		pause.reset()
 		p.engine.counters.accepted.Add(1)
-		p.add(fd, remoteOf(from))
+		p.add(fd, from)
 	}
 }
 
@@ -76,14 +77,35 @@ func (p *poller) stopAccepting() {
 	clear(p.listeners)
 }
 
-func remoteOf(from syscall.Sockaddr) string {
-	switch a := from.(type) {
-	case *syscall.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
-	case *syscall.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)).String()
+// acceptOne takes one connection, if there is one. It goes to the kernel directly, like every frequent call
+// of this package, none of which blocks: of a call that the scheduler is told of it believes, when it lasts
+// for some microseconds, that it does, and wakes another thread to go on in its place.
+func acceptOne(listener int) (fd int, from string, err error) {
+	var raw unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&raw)),
+		uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, "", errno
+	}
+	return int(n), remoteOf(&raw), nil
+}
+
+// remoteOf is the address of a peer that the kernel has filled in.
+func remoteOf(raw *unix.RawSockaddrAny) string {
+	switch raw.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), hostOrder(in.Port)).String()
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(raw))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), hostOrder(in.Port)).String()
 	}
 	return ""
+}
+
+func hostOrder(port uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&port))[:])
 }
 
 // unsentBytes is how much the kernel takes for a connection that cannot send it yet. Without a bound that
@@ -97,7 +119,9 @@ func (p *poller) add(fd int, remote string) {
 	c := &conn{loop: l, fd: int32(fd), remote: remote}
 	c.setDeadline(p.engine.options.HandshakeTimeout)
 	// Not on the listener: where that speaks MPTCP, as Go's do, its connections do not inherit it.
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
+	limit := int32(unsentBytes)
+	_, _, _ = unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT,
+		uintptr(unsafe.Pointer(&limit)), unsafe.Sizeof(limit), 0)
 	p.open.Add(1)
 	// From here on the loop owns it.
 	if !p.table.set(fd, c) || l.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN) != nil {
