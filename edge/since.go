@@ -8,9 +8,10 @@ import (
 	"github.com/lexiflow/realtime/subjects"
 )
 
-// subscribe:case with since is for clients that keep their own cursor: the ack says from where on they get
-// everything, then come the events that they missed, then live ones, without a seam. The second argument of
-// a missed event is its own position; the last one is the session's offset, which does not go back.
+// subscribe:case with since is for clients that keep their own cursor: after the ack come the events that
+// they missed, up to the ack's offset and perhaps further, then live ones, without a seam. The second
+// argument of a missed event is its own position; the last one is the session's offset, which does not go
+// back.
 //
 // Such an offset says more than that the missed events have arrived. So until a pong proves that they did,
 // the session cannot be resumed: after a cut the client gets a fresh one, and subscribes since its cursor.
@@ -102,12 +103,12 @@ func (r *sinceRequest) catchUp(s *Server) {
 	c.run()
 }
 
-// ack promises what follows.
+// ack promises what follows. It runs on the fan-out goroutine.
 func (r *sinceRequest) ack() bool {
 	r.acked = true
-	recovered := true
+	position, recovered := r.in.from.client.server.fanned.Load(), true
 	r.in.ack(mustJSON(subjects.CaseSubscription{
-		Status: "subscribed", CaseID: r.id, Offset: strconv.FormatUint(r.since, 10), Recovered: &recovered,
+		Status: "subscribed", CaseID: r.id, Offset: strconv.FormatUint(position, 10), Recovered: &recovered,
 	}))
 	return true
 }

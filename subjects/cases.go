@@ -148,6 +148,6 @@ type CaseSubscribeRequest struct {
 type CaseSubscription struct {
 	Status    string `json:"status"` // subscribed, unsubscribed or error
 	CaseID    string `json:"caseId"`
-	Offset    string `json:"offset,omitempty"`    // log position: what the case has behind it follows
-	Recovered *bool  `json:"recovered,omitempty"` // of a subscription since a position: whether nothing is missing
+	Offset    string `json:"offset,omitempty"`    // log position of the subscription: what comes behind it is live
+	Recovered *bool  `json:"recovered,omitempty"` // of one since a position: whether all that was missed up to there follows first
 }

@@ -118,9 +118,9 @@ export interface CaseSubscription {
   /** subscribed, unsubscribed or error */
   status: string;
   caseId: string;
-  /** log position: what the case has behind it follows */
+  /** log position of the subscription: what comes behind it is live */
   offset?: string;
-  /** of a subscription since a position: whether nothing is missing */
+  /** of one since a position: whether all that was missed up to there follows first */
   recovered?: boolean;
 }
 
