@@ -51,6 +51,7 @@ const DELIVERED_PAUSE = 300; // ms, so that a burst is one receipt
 /** The messages of one conversation. */
 export class MessageStore extends ConversationStore<State, MessagesState> {
   #delivered = ''; // the newest message that the server knows to have arrived
+  #reads = 0; // how often the server has acked that the user has read
   #heard = false; // whether others' receipts come by themselves
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -122,7 +123,10 @@ export class MessageStore extends ConversationStore<State, MessagesState> {
       await this.attempt(
         (s) => ({ ...reached(me, messageId)(s), unreadCount: newest ? 0 : s.unreadCount }),
         () => this.ask('message:read', { conversationId: this.conversationId, messageId }),
-        (_, { unreadCount }) => ({ unreadCount }),
+        (_, { unreadCount }) => {
+          this.#reads++;
+          return { unreadCount };
+        },
       );
     },
   };
@@ -184,11 +188,10 @@ export class MessageStore extends ConversationStore<State, MessagesState> {
       this.#delivered = messageId;
     }
     if (this.#heard) return;
-    const own = () => this.base.receipts.get(this.#me() ?? '')?.read;
-    const before = own();
+    const before = this.#reads;
     const { conversation, receipts } = await this.ask('conversation:members', { conversationId });
     // The user has read on meanwhile, and the answer may count what was read: ask again.
-    if (this.running && own() !== before) return this.#deliver(0);
+    if (this.running && this.#reads !== before) return this.#deliver(0);
     this.#heard = this.#delivered !== '';
     this.merge({ conversation, unreadCount: conversation.unreadCount });
     for (const { userId, readMessageId, deliveredMessageId } of receipts) this.apply(reached(userId, readMessageId, deliveredMessageId));
