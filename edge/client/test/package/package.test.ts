@@ -36,7 +36,7 @@ test('every constant is named after its value, but for those that say so', async
   const { WS_EVENTS, ErrorCode, NotificationType, PresenceStatus } = await import('@lexiflow/realtime');
   const others = Object.entries(WS_EVENTS).filter(([constant, name]) => constant !== name.toUpperCase().replaceAll(/[:-]/g, '_'));
   expect(others.map(([constant]) => constant)).toEqual([
-    'CASE_SUBSCRIBE', 'CASE_UNSUBSCRIBE', 'DASHBOARD_REFRESH', 'ROOM_MESSAGE', 'SEND_ROOM_MESSAGE', 'JOIN_ROOM_BY_NAME', 'LEAVE_ROOM_BY_NAME',
+    'CASE_SUBSCRIBE', 'CASE_UNSUBSCRIBE', 'DASHBOARD_REFRESH', 'ROOM_MESSAGE', 'SEND_ROOM_MESSAGE', 'ROOM_HISTORY', 'JOIN_ROOM_BY_NAME', 'LEAVE_ROOM_BY_NAME',
   ]);
   const types = readFileSync(`${folder}dist/generated/names.d.ts`, 'utf8'); // what the compiler made of the same list
   for (const [constant, name] of Object.entries(WS_EVENTS)) expect(types).toMatch(new RegExp(`\\b${constant}: "${name}";`));

@@ -128,7 +128,7 @@ test('pointer and keys are active, a hidden page is idle, once for the page', as
   const [ann, bob] = [someone('ann'), someone('bob')];
   const realtime = client({ user: ann });
   const sent = outgoing(realtime, '/events');
-  const stop = watchActivity(realtime, { hiddenAfter: 50, repeatEvery: 300 });
+  const stop = watchActivity(realtime, { hiddenAfter: 50, repeatEvery: 1_500 });
   const one = renderHook(() => usePresence(), realtime, undefined);
   const two = renderHook(() => usePresence(), realtime, undefined);
   const other = renderHook(() => useUserPresence(ann), client({ user: bob }), undefined);
@@ -143,7 +143,7 @@ test('pointer and keys are active, a hidden page is idle, once for the page', as
   for (let n = 0; n < 50; n++) window.dispatchEvent(new Event('pointermove'));
   await eventually(() => other.current.isOnline, 'back');
   expect(activity()).toEqual(['presence:active', 'presence:idle', 'presence:active']);
-  await pause(320);
+  await pause(1_520);
   window.dispatchEvent(new Event('keydown'));
   window.dispatchEvent(new Event('keydown'));
   await eventually(() => activity().length === 4, 'said again after a while');
