@@ -70,8 +70,10 @@ func (s *Server) applyAccess(d *delivery, route subjects.Route) {
 	}
 }
 
-// noteAccess remembers what an access:changed says.
+// noteAccess remembers what an access:changed says, and then forgets the list that was kept: in this order,
+// or an answer could be kept in between that knows nothing of it.
 func (s *Server) noteAccess(d *delivery, route subjects.Route) (list accessList, ok bool) {
+	defer s.recent.forget(route.Room) // also for one that is not understood
 	if err := json.Unmarshal(d.payload, &list); err != nil {
 		return accessList{}, false
 	}

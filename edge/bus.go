@@ -24,6 +24,7 @@ func (s *Server) watchBus(ctx context.Context) {
 			return
 		case now := <-status:
 			s.log.Info("connection to NATS", "status", now.String())
+			s.recent.clear()
 			if now == nats.CONNECTED {
 				w.reconnected = true
 				w.look(ctx)
@@ -64,7 +65,8 @@ func (w *busWatch) look(ctx context.Context) {
 		}
 		w.unread, w.waiting = false, false
 	}
-	replaced, behind, err := s.reader.check(ctx)
+	began := time.Now()
+	replaced, end, behind, err := s.reader.check(ctx)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return
@@ -76,6 +78,7 @@ func (w *busWatch) look(ctx context.Context) {
 		return
 	}
 	w.doubt = false
+	s.recent.look(end, began)
 	w.progress(behind)
 	if n := s.reader.dropped(); n > w.dropped || w.reconnected {
 		if n > w.dropped {
@@ -122,6 +125,7 @@ func (w *busWatch) progress(behind uint64) {
 // they come back for fresh ones. It runs on the fan-out goroutine.
 func (s *Server) startOver() {
 	position := s.reader.position.Load()
+	s.recent.clear()
 	s.ring = newRing(position)
 	s.fanned.Store(position)
 	s.hub.eachSocket(func(k *socket) {
@@ -135,6 +139,7 @@ func (s *Server) startOver() {
 // them, and else they begin anew. It runs on the fan-out goroutine.
 func (s *Server) readOnBehind(position uint64) {
 	s.log.Error("the log was trimmed before it was read; clients come back", "position", position)
+	s.recent.clear()
 	s.ring = newRing(position)
 	s.fanned.Store(position)
 	s.hub.eachSocket(func(k *socket) { k.client.drop(reasonLogTrimmed, engine.ReasonServerClose) })

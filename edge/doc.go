@@ -41,14 +41,14 @@
 //
 // # Back: a client that was cut off
 //
-//	session.go  the record in SESSIONS that CONNECT and the acks of joins wait for
+//	session.go  the record in SESSIONS that CONNECT and the acks of joins wait for; record.go has its bytes
 //	resume.go   CONNECT with a pid: read the record, check token and access again, take it over
 //	catchup.go  what was missed: from ring.go, behind it from missed.go; live at exactly its end
 //	since.go    the same for a client that keeps its own cursor; history.go: page by page, backward
 //	mailbox.go  errands to the fan-out goroutine, which knows the position in the log
 //
-// auth.go and keys.go verify tokens, revoked.go says which are good no more, access.go and
-// access_changes.go say who may enter, limits.go counts and bucket.go slows down, reasons.go names every
+// auth.go, claims.go and keys.go verify tokens, revoked.go says which are good no more, access.go,
+// access_changes.go and access_recent.go say who may enter, limits.go counts and bucket.go slows down, reasons.go names every
 // refusal, health.go and metrics.go report, rest.go gives memory back, drain.go leaves.
 //
 // # Beside: what users hold on other edges

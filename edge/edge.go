@@ -99,6 +99,7 @@ type Server struct {
 	roster       *roster
 	revocations  *revocations
 	changes      *accessChanges
+	recent       recentAccess
 	dead         deadLetters
 	connections  *connections
 	mailbox      *mailbox

@@ -3,6 +3,7 @@ package edge
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -19,7 +20,7 @@ func (s *Server) enter(k *socket, kind subjects.Kind, id string, done func(enter
 		done(false, nil)
 		return
 	}
-	s.permit(k.who.Load(), kind, id, name, func(no *refusal) {
+	s.permitSoon(k.who.Load(), kind, id, name, func(no *refusal) {
 		if no != nil {
 			done(false, no)
 			return
@@ -77,6 +78,17 @@ func (s *Server) exit(k *socket, name string) bool {
 
 var forbidden = refuse(subjects.CodeForbidden, "no access to this room")
 
+// permitSoon is permit, and at once where a list that is kept admits.
+func (s *Server) permitSoon(who *identity, kind subjects.Kind, id, name string, f func(*refusal)) {
+	if kind == subjects.KindCase && s.options.Access == AccessMember {
+		if list, ok := s.recent.find(name, s.fanned.Load(), time.Now()); ok && list.admits(who, kind, id) {
+			f(nil)
+			return
+		}
+	}
+	s.permit(who, kind, id, name, f)
+}
+
 // permit decides whether an identity may ask for a room, and calls f with the refusal or nil. For a
 // case that is what the bucket ACCESS and the token's scope say together.
 func (s *Server) permit(who *identity, kind subjects.Kind, id, name string, f func(*refusal)) {
@@ -103,14 +115,17 @@ func (s *Server) permit(who *identity, kind subjects.Kind, id, name string, f fu
 // from the log, since the bucket is filled from the log a moment later. A room without a list has an
 // empty one.
 func (s *Server) askAccess(name string, f func(accessList, error)) {
-	subject := accessGet + name
-	s.requests.do(subject, nil, nil, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
+	since := s.recent.asking()
+	s.requests.do(accessGet+name, nil, nil, s.options.CommandTimeout, once(func(m *nats.Msg, err error) {
 		var stored accessList
 		if err == nil {
 			stored, err = parseStored(m)
 		}
 		if newer, ok := s.changes.latest(name); ok && (err != nil || newer.Revision >= stored.Revision) {
 			stored, err = newer, nil
+		}
+		if err == nil {
+			s.recent.keep(name, stored, since, time.Now())
 		}
 		f(stored, err)
 	}))

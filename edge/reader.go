@@ -313,20 +313,20 @@ func (r *reader) push(d delivery) {
 	}
 }
 
-// check compares the log's end with the position, and returns how much is still to be read. A log that ends
-// before the position, or was made at another time, is another one.
-func (r *reader) check(ctx context.Context) (replaced bool, behind uint64, err error) {
+// check compares the log's end with the position, and returns both the end and how much is still to be read.
+// A log that ends before the position, or was made at another time, is another one.
+func (r *reader) check(ctx context.Context) (replaced bool, end, behind uint64, err error) {
 	position := r.position.Load() // first: it moves on while the stream is asked
 	ends, err := r.ends(ctx)
 	if err != nil {
-		return false, 0, err
+		return false, 0, 0, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ends.last < position || !ends.created.Equal(r.created) {
-		return true, 0, nil
+		return true, 0, 0, nil
 	}
-	return false, ends.last - min(ends.last, max(position, r.nothing)), nil
+	return false, ends.last, ends.last - min(ends.last, max(position, r.nothing)), nil
 }
 
 // startOver goes on from the end of another log (restored, or made anew), instead of waiting for it to grow
