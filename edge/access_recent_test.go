@@ -187,7 +187,7 @@ func TestJoinsDuringChanges(t *testing.T) {
 	var edges []*Server
 	var browsers []*browser
 	for n := range 2 {
-		s, url := startEdge(t, nc, Options{Name: fmt.Sprint("e", n), Limits: Limits{EventsPerMinute: 100_000}})
+		s, url := startEdge(t, nc, Options{Name: fmt.Sprint("e", n), Limits: Limits{EventsPerMinute: 100_000, ConnectionsPerUser: 10}})
 		edges = append(edges, s)
 		for range 3 {
 			browsers = append(browsers, connect(t, url, "/events", "u1", ""))
