@@ -35,12 +35,12 @@ func newRevocations() *revocations { return &revocations{keys: make(map[string]r
 
 // covers reports whether an identity is revoked.
 func (r *revocations) covers(who *identity) bool {
-	user, token := revokedKeys(who)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.keys) == 0 {
 		return false
 	}
+	user, token := revokedKeys(who)
 	return r.matches(user, who) || r.matches(token, who)
 }
 
