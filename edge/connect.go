@@ -89,6 +89,7 @@ func (c *client) openFresh(n ns, who *identity, account *account) {
 		if c.server.revokedMeanwhile(k) {
 			return
 		}
+		c.session.Hold() // hello is mostly answered at once, and then `connected` leaves in the same write
 		k.accept()
 		c.opened(n)
 		c.server.greet(k, &greeted{})
@@ -168,6 +169,7 @@ func (k *socket) announce(now time.Time, g *greeted) {
 	}
 	c := k.client
 	c.send(c.form.AppendEvent(nil, k.ns.String(), "connected", appendConnected(nil, &e), offsetOf(position)))
+	c.session.Release()
 	k.greeted.Store(true)
 }
 

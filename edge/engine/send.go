@@ -84,7 +84,7 @@ func (s *Session) room(frames, bytes int) bool {
 // wake gets what waits onto its way, unless somebody is on it already. Called with mu held.
 func (s *Session) wake() {
 	switch {
-	case s.batch || len(s.queue.list) == 0:
+	case s.batch || s.held || len(s.queue.list) == 0:
 	case s.polling != nil:
 		s.polling.signal()
 	case s.listed || s.writing || s.blocked || s.link == nil:

@@ -81,6 +81,7 @@ type flags struct {
 	established bool   // Established was called
 	pinged      bool   // a ping is out
 	batch       bool   // a callback is running: what it sends leaves when it ends
+	held        bool   // what is sent waits for a moment, see Hold
 	listed      bool   // a writer knows that something waits
 	writing     bool   // a writer has taken the queue
 	blocked     bool   // the socket is full; the link is armed
