@@ -11,30 +11,30 @@ import (
 // A test fails when a field is missing.
 
 // append appends the record as JSON.
-func (r sessionRecord) append(b []byte) []byte {
+func (record sessionRecord) append(b []byte) []byte {
 	if b == nil {
-		b = make([]byte, 0, 192+64*len(r.Rooms))
+		b = make([]byte, 0, 192+64*len(record.Rooms))
 	}
-	b = sio.AppendJSONString(append(b, `{"user":`...), r.User)
-	b = sio.AppendJSONString(append(b, `,"namespace":`...), r.Namespace)
-	b = sio.AppendJSONString(append(b, `,"sid":`...), r.SID)
-	b = strconv.AppendUint(append(b, `,"start":`...), r.Start, 10)
-	if r.Proved != 0 {
-		b = strconv.AppendUint(append(b, `,"proved":`...), r.Proved, 10)
+	b = sio.AppendJSONString(append(b, `{"user":`...), record.User)
+	b = sio.AppendJSONString(append(b, `,"namespace":`...), record.Namespace)
+	b = sio.AppendJSONString(append(b, `,"sid":`...), record.SID)
+	b = strconv.AppendUint(append(b, `,"start":`...), record.Start, 10)
+	if record.Proved != 0 {
+		b = strconv.AppendUint(append(b, `,"proved":`...), record.Proved, 10)
 	}
-	b = strconv.AppendInt(append(b, `,"since":`...), r.Since, 10)
-	b = sio.AppendJSONString(append(b, `,"owner":`...), r.Owner)
-	if r.Lost != 0 {
-		b = strconv.AppendInt(append(b, `,"lost":`...), r.Lost, 10)
+	b = strconv.AppendInt(append(b, `,"since":`...), record.Since, 10)
+	b = sio.AppendJSONString(append(b, `,"owner":`...), record.Owner)
+	if record.Lost != 0 {
+		b = strconv.AppendInt(append(b, `,"lost":`...), record.Lost, 10)
 	}
-	if r.Evicted {
+	if record.Evicted {
 		b = append(b, `,"evicted":true`...)
 	}
-	if r.Unproved {
+	if record.Unproved {
 		b = append(b, `,"unproved":true`...)
 	}
 	b = append(b, `,"rooms":[`...)
-	for i, in := range r.Rooms {
+	for i, in := range record.Rooms {
 		if i > 0 {
 			b = append(b, ',')
 		}

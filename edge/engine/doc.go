@@ -43,5 +43,6 @@
 // else by the loop's writer (writer_linux.go), by a goroutine (std.go) or by the GET that is held
 // (polling.go).
 //
-// hold.go lets what comes soon leave in the same write. Pings and timeouts come from wheel.go. What ends a session is in reason.go.
+// hold.go lets what comes soon leave in the same write. Pings and timeouts come from wheel.go. What ends a
+// session is in reason.go.
 package engine
