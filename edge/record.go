@@ -10,11 +10,9 @@ import (
 // What is encoded for every connection, some of it more than once, is put together here without reflection.
 // A test fails when a field is missing.
 
-// append appends the record as JSON.
-func (record sessionRecord) append(b []byte) []byte {
-	if b == nil {
-		b = make([]byte, 0, 192+64*len(record.Rooms))
-	}
+// encode is the record as JSON.
+func (record sessionRecord) encode() []byte {
+	b := make([]byte, 0, 192+64*len(record.Rooms))
 	b = sio.AppendJSONString(append(b, `{"user":`...), record.User)
 	b = sio.AppendJSONString(append(b, `,"namespace":`...), record.Namespace)
 	b = sio.AppendJSONString(append(b, `,"sid":`...), record.SID)

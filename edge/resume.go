@@ -152,7 +152,7 @@ func (r *resumption) take() {
 	s := r.c.server
 	owner := r.record.Owner
 	r.record.Owner, r.record.Lost = s.options.Name, 0
-	s.put(r.pid, r.record.append(nil), r.revision, func(written uint64, err error) {
+	s.put(r.pid, r.record.encode(), r.revision, func(written uint64, err error) {
 		if r.tries++; errors.Is(err, errTakenOver) && r.tries < 5 {
 			r.begin() // its old edge has just noted the loss, or a second CONNECT was faster: read it again
 			return

@@ -65,7 +65,7 @@ func (s *Server) write(k *socket) {
 	k.mu.Lock()
 	waiting := k.saving.next
 	k.saving.next = nil
-	record, revision := k.record().append(nil), k.saving.revision
+	record, revision := k.record().encode(), k.saving.revision
 	k.mu.Unlock()
 	s.put(k.pid, record, revision, func(written uint64, err error) {
 		if errors.Is(err, errTakenOver) {

@@ -43,8 +43,9 @@ const (
 // stormGrowth is what the edge may hold more than before the storm. Members of a room share its frames,
 // so of what waits there is at most a full queue for each room, however many do not read; beside it the
 // list of each queue, the ring of recent events, and what is on its way between the bus and the queues.
-// Twice, since the collector comes when the heap has doubled.
-const stormGrowth = 2 * (stormRooms*queueBytes + stormStalled*queueList + ringBytes + underWay)
+// Three times, since the collector comes when twice of what lives is garbage (collectSeldom). Without the
+// limits of the queues it was 209 MiB when the collector still came after once.
+const stormGrowth = 3 * (stormRooms*queueBytes + stormStalled*queueList + ringBytes + underWay)
 
 const (
 	queueBytes = 1 << 20                // engine.Options.QueueBytes
