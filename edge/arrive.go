@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/lexiflow/realtime/edge/engine"
-	"github.com/lexiflow/realtime/subjects"
 )
 
 // The edge that a session on polling moves to (move.go has the whole design). Either all of its sockets
@@ -252,14 +251,7 @@ func (v *newcomer) settle(n *newSocket, position uint64) bool {
 	k.sendMissed(n.missed)
 	k.delivered = position
 	k.joinOwn()
-	for _, in := range n.moved.Session.Rooms {
-		if k.rejoin(in) && in.origin() == roomAsked {
-			s.accounts.adopt(k.account, in.Room)
-			if kind, _, err := subjects.ParseRoom(in.Room); err == nil && kind == subjects.KindRoom {
-				s.roster.changed(in.Room)
-			}
-		}
-	}
+	k.rejoinAll(n.moved.Session.Rooms, s.roster.changed)
 	if n.moved.Idle {
 		s.connections.turn(k, true, time.Now())
 	}

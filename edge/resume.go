@@ -255,14 +255,7 @@ func (r *resumption) goLive(position uint64, missed int) {
 	if s.revokedMeanwhile(k) {
 		return
 	}
-	for _, in := range r.record.Rooms {
-		if k.rejoin(in) && in.origin() == roomAsked {
-			s.accounts.adopt(k.account, in.Room)
-			if kind, _, err := subjects.ParseRoom(in.Room); err == nil && kind == subjects.KindRoom {
-				s.announceJoined(k, in.Room)
-			}
-		}
-	}
+	k.rejoinAll(r.record.Rooms, func(room string) { s.announceJoined(k, room) })
 	k.caughtUp()
 	k.mu.Lock()
 	k.pending = nil
@@ -270,6 +263,20 @@ func (r *resumption) goLive(position uint64, missed int) {
 	s.metrics.resumed("recovered")
 	r.c.opened(r.n)
 	s.greet(k, &greeted{recovered: true, from: r.earliest(), missed: missed})
+}
+
+// rejoinAll enters a session's rooms again, those that were asked for on the user's account, whatever the
+// limit says, and calls generic with each room of clients' own.
+func (k *socket) rejoinAll(rooms []sessionRoom, generic func(room string)) {
+	for _, in := range rooms {
+		if !k.rejoin(in) || in.origin() != roomAsked {
+			continue
+		}
+		k.client.server.accounts.adopt(k.account, in.Room)
+		if kind, _, err := subjects.ParseRoom(in.Room); err == nil && kind == subjects.KindRoom {
+			generic(in.Room)
+		}
+	}
 }
 
 // rejoin is join with the position at which the room was first joined: a later resumption may ask for
