@@ -278,7 +278,7 @@ func (s *Service) lookAtCases(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", durableCases, err)
 	}
-	s.digests.acknowledged(info.AckFloor.Stream, s.now(), 3*s.options.AckWait)
+	s.digests.floor.Store(info.AckFloor.Stream)
 	s.metrics.lag.WithLabelValues(subjects.StreamLog).Set(float64(info.NumPending + uint64(max(info.NumAckPending, 0))))
 	return nil
 }

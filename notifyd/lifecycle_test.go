@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +74,55 @@ func TestAnyStartOrder(t *testing.T) {
 	if err != nil || len(families) < 2 {
 		t.Errorf("%d metrics, %v", len(families), err)
 	}
+}
+
+// TestFollowsAreAnsweredLast: an event that comes right behind the answer to a follow is told, so the consumer
+// of cases, which begins with what is new, is there before the first follow is taken.
+func TestFollowsAreAnsweredLast(t *testing.T) {
+	b := startBus(t, natsd.Options{}, 0)
+	spy := &spiedBus{Server: b.server}
+	nc, err := nats.Connect("", nats.InProcessServer(spy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	b.nc = nc
+	b.run(Options{})
+	said := spy.said()
+	made, served := strings.Index(said, "$JS.API.CONSUMER.CREATE."+subjects.StreamLog+"."+durableCases), strings.Index(said, "SUB "+subjects.NotificationFollow.Subject())
+	if made < 0 || served < made {
+		t.Errorf("the consumer is asked for at %d, follows at %d", made, served)
+	}
+}
+
+// spiedBus remembers what connections that it makes tell the server.
+type spiedBus struct {
+	*natsd.Server
+	mu      sync.Mutex
+	written []byte // guarded by mu
+}
+
+func (s *spiedBus) InProcessConn() (net.Conn, error) {
+	c, err := s.Server.InProcessConn()
+	return &spiedConn{Conn: c, bus: s}, err
+}
+
+func (s *spiedBus) said() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.written)
+}
+
+type spiedConn struct {
+	net.Conn
+	bus *spiedBus
+}
+
+func (c *spiedConn) Write(b []byte) (int, error) {
+	c.bus.mu.Lock()
+	c.bus.written = append(c.bus.written, b...)
+	c.bus.mu.Unlock()
+	return c.Conn.Write(b)
 }
 
 type lines chan string

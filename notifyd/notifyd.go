@@ -55,6 +55,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lexiflow/realtime/subjects"
@@ -308,12 +309,15 @@ func (s *Service) start(ctx context.Context) (stop func(), err error) {
 			}
 		}
 	}()
-	m, err := s.serve()
-	if err != nil {
-		return stop, err
-	}
-	stops = append(stops, func() { _ = m.Stop() }) // the connection's end stops it too
+	// Who is told that a case is followed is told of all that happens from then on: the consumer that
+	// begins with what is new is there before the first answer.
 	consuming, err := s.consumeAll(ctx)
+	if err == nil {
+		var m micro.Service
+		if m, err = s.serve(); err == nil {
+			stops = append(stops, func() { _ = m.Stop() }) // the connection's end stops it too
+		}
+	}
 	stops = append(stops, consuming)
 	return stop, err
 }
