@@ -1,11 +1,13 @@
 package notifyd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,30 +26,14 @@ import (
 type digests struct {
 	s      *Service
 	window time.Duration
-	floor  atomic.Uint64 // events up to it were acknowledged some time ago
+	floor  atomic.Uint64 // events up to it are acknowledged
 	epoch  int64         // of the log
 
 	stripes [64]sync.Mutex // by case: so that one replica does not race itself
 
 	mu sync.Mutex
 	// Guarded by mu.
-	due   map[string]time.Time // by key of the case: when its next batch is due
-	acked uint64               // what becomes the floor next
-	at    time.Time            // when it was read
-}
-
-// acknowledged takes what the consumer says is acknowledged. It becomes the floor, below which an event is
-// taken for a late copy, only after a while, so that nothing rests on a single answer: in one of a hundred
-// rounds of the crash test, on a machine with ten times the load it can carry, both followers missed an event,
-// which a floor ahead of it would explain. What is above the floor is known by its number.
-func (d *digests) acknowledged(floor uint64, now time.Time, after time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if now.Sub(d.at) < after {
-		return
-	}
-	d.floor.Store(d.acked)
-	d.acked, d.at = floor, now
+	due map[string]time.Time // by key of the case: when its next batch is due
 }
 
 type digest struct {
@@ -56,7 +42,8 @@ type digest struct {
 	Batches []batch `json:"batches,omitempty"`
 }
 
-// batch is a burst. It is told under the sequence of its first event.
+// batch is a burst. It is told under the sequence of its first event, which is certain from when somebody
+// claims it: nothing comes in any more.
 type batch struct {
 	Due    int64          `json:"due"` // ms since 1970
 	Alone  bool           `json:"alone,omitempty"`
@@ -126,9 +113,7 @@ func (g *digest) take(h happening, epoch int64, floor uint64, now time.Time, win
 	}
 	b := &g.Batches[len(g.Batches)-1]
 	b.Total++
-	if len(b.Events) < maxDetails {
-		b.Events = append(b.Events, h)
-	}
+	b.detail(h)
 	if _, known := b.Actors[h.By]; h.By != "" && (known || len(b.Actors) < maxActors) {
 		if b.Actors == nil {
 			b.Actors = map[string]int{}
@@ -136,6 +121,14 @@ func (g *digest) take(h happening, epoch int64, floor uint64, now time.Time, win
 		b.Actors[h.By]++
 	}
 	return true, nil
+}
+
+// detail puts an event where the log has it, for replicas and goroutines overtake each other, and lets go
+// of what is more than maxDetails.
+func (b *batch) detail(h happening) {
+	i, _ := slices.BinarySearchFunc(b.Events, h.Seq, func(e happening, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+	b.Events = slices.Insert(b.Events, i, h)
+	b.Events = b.Events[:min(len(b.Events), maxDetails)]
 }
 
 // next returns the batch to be told now, −1 for none.

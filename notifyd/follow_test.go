@@ -3,6 +3,7 @@ package notifyd
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,18 @@ func (b *bus) titles(user string) string {
 
 func TestFollowersAreToldInDigests(t *testing.T) {
 	b := startBus(t, natsd.Options{}, 0)
-	s, _ := b.run(Options{DigestWindow: 400 * time.Millisecond})
+	var later atomic.Int64
+	s, _ := b.run(Options{DigestWindow: time.Minute, Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }})
+	// due waits until so many events are collected, and lets the window pass.
+	due := func(events int) {
+		t.Helper()
+		b.until("the events are collected", func() bool {
+			var g digest
+			_, err := s.follows.read(b.ctx(), digestPrefix+"c1", &g)
+			return err == nil && len(g.Batches) == 1 && !g.Batches[0].Alone && g.Batches[0].Total == events
+		})
+		later.Add(int64(time.Minute))
+	}
 	b.admit(s, subjects.KindCase, "c1", []string{"listed"}, nil, 1)
 	for _, u := range []string{"scoped", "author", "leaver", "scoped"} { // twice is once
 		b.must(u, "notification:follow", `{"caseId":"c1"}`)
@@ -47,6 +59,7 @@ func TestFollowersAreToldInDigests(t *testing.T) {
 	b.event("c1", "case:status:changed", `{"caseNumber":"22-17","newStatus":"closed","changedBy":"judge"}`)
 	b.event("c1", "invoice:sent", `{"title":"March"}`)
 	b.event("other", "invoice:sent", `{}`)
+	due(3)
 	b.until("a digest comes", func() bool { return b.hello("scoped") > 0 && b.hello("author") > 0 && b.hello("listed") > 0 })
 	const three, two = "22-17: 3 updates", "22-17: 2 updates"
 	for user, want := range map[string]string{"scoped": three, "listed": three, "author": two, "leaver": ""} {
@@ -68,6 +81,7 @@ func TestFollowersAreToldInDigests(t *testing.T) {
 		t.Errorf("author was told %q", got)
 	}
 	b.event("c1", "task:created", `{"title":"File it","createdBy":"x"}`)
+	due(1)
 	b.until("a single event comes", func() bool { return b.hello("author") == 3 })
 	if got := b.titles("author"); got != two+" | "+missed+" | c1: Task created: File it" {
 		t.Errorf("author was told %q", got)
@@ -143,6 +157,9 @@ func TestWhatABurstBecomes(t *testing.T) {
 			t.Errorf("step %d: taken %t, %d batches", i, taken, len(g.Batches))
 		}
 	}
+	if b := g.Batches[0]; b.no() != 11 || b.Events[1].Seq != 12 || b.Events[2].Seq != 13 {
+		t.Errorf("not in the log's order: %+v", b.Events)
+	}
 	if i := g.next(at, "me"); i != -1 {
 		t.Errorf("batch %d is due at once", i)
 	}
@@ -165,6 +182,20 @@ func TestWhatABurstBecomes(t *testing.T) {
 	}
 	if took, err := g.take(tellOf("case:updated", 3, at, nil), 2, 0, at, time.Minute); err != nil || !took {
 		t.Error("the log began anew, and its events are taken for old ones")
+	}
+}
+
+// TestDetailsOfALongBurst: what is told one by one are the first of a batch, in whatever order they came.
+func TestDetailsOfALongBurst(t *testing.T) {
+	var g digest
+	for seq := uint64(2 * maxDetails); seq > 0; seq-- {
+		if _, err := g.take(tellOf("case:updated", seq, noon, nil), 1, 0, noon, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := g.Batches[0]
+	if b.Total != 2*maxDetails || len(b.Events) != maxDetails || b.no() != 1 || b.Events[maxDetails-1].Seq != maxDetails {
+		t.Errorf("%d events, details of %d: %+v", b.Total, len(b.Events), b.Events)
 	}
 }
 
