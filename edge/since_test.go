@@ -54,11 +54,13 @@ func TestSubscribeSinceAPosition(t *testing.T) {
 	}
 	// Another page of the same user, with that cursor; from the ring and, on an edge of its own, from the
 	// stream. Then live, without a seam.
-	_, late := startEdge(t, nc, Options{})
+	second, late := startEdge(t, nc, Options{})
 	for i, at := range []string{url, late} {
 		c := connect(t, at, "/events", "u1", "case:*")
-		if ack := c.since(cursor); ack["recovered"] != true || ack["offset"] != fmt.Sprint(logStream(t, s).CachedInfo().State.LastSeq) {
-			t.Fatalf("ack %v", ack)
+		end := logStream(t, s).CachedInfo().State.LastSeq
+		eventually(t, "both edges have read it all", func() bool { return s.fanned.Load() == end && second.fanned.Load() == end })
+		if ack := c.since(cursor); ack["recovered"] != true || ack["offset"] != fmt.Sprint(end) {
+			t.Fatalf("ack %v, want the offset %d", ack, end)
 		}
 		numbers(t, nc, 10+5*i, 15+5*i)
 		position := cursor

@@ -49,7 +49,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.root()
 	began := false // what fails before a command runs is wrong usage
 	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // for nil it takes the process's own
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
