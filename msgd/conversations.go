@@ -180,7 +180,7 @@ func (s *Service) change(ctx context.Context, who subjects.Caller, id string, ad
 			return s.announce(ctx, c.token) // of an earlier attempt, perhaps
 		}
 		c.Cause = cause
-		s.step()
+		s.step(ctx)
 		err = s.store.save(ctx, conversationValue(c.token), revision, c)
 		switch {
 		case err == nil:

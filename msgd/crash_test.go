@@ -50,7 +50,7 @@ func replica(url string) {
 	}
 	// Death comes from outside at any time, and from inside between any two steps; so does sleep that
 	// outlasts the caller.
-	s.dies = func() {
+	s.dies = func(context.Context) {
 		switch rand.IntN(240) {
 		case 0, 1, 2, 3:
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

@@ -79,11 +79,11 @@ func (s *Service) alter(ctx context.Context, who subjects.Caller, id, messageID 
 	if err := s.record(ctx, c.token, m, to); err != nil {
 		return none, err
 	}
-	s.step()
+	s.step(ctx)
 	if err := s.announceEdit(ctx, c.token, m.number); err != nil {
 		return none, perhaps(err)
 	}
-	s.step()
+	s.step(ctx)
 	views, err := s.views(ctx, c.token, []stored{m})
 	if err != nil {
 		return none, perhaps(err)
@@ -116,7 +116,7 @@ func (s *Service) record(ctx context.Context, conv string, m stored, to change) 
 		to.Expect = newest.seq
 		r.add(to)
 		r.Cause = cause
-		s.step()
+		s.step(ctx)
 		if err = s.store.save(ctx, at, revision, &r); !errors.Is(err, errConflict) {
 			return perhaps(err)
 		}
@@ -158,7 +158,7 @@ func (s *Service) announceEdit(ctx context.Context, conv string, number int64) e
 		if err != nil {
 			return err
 		}
-		s.step()
+		s.step(ctx)
 		if published {
 			r.Pending = r.Pending[1:]
 		}

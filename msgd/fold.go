@@ -147,7 +147,7 @@ func (s *Service) foldAll(ctx context.Context, batch []jetstream.Msg) {
 	}
 	for key, todo := range pages {
 		err := s.writePage(ctx, key, todo.places)
-		s.step()
+		s.step(ctx)
 		for _, m := range todo.messages {
 			s.settle(m, err)
 		}

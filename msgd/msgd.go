@@ -139,7 +139,7 @@ type Service struct {
 	started atomic.Bool
 	state   atomic.Pointer[error] // of the last look at the consumers; see watch.go
 
-	dies func() // for tests: called between any two steps of a change, where a process may die
+	dies func(context.Context) // for tests: called between any two steps of a change, where a process may die
 }
 
 // New makes a service on a connection that stays the caller's. Nothing happens before Run.
@@ -205,9 +205,9 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // step marks a place between two steps that a crash may part.
-func (s *Service) step() {
+func (s *Service) step(ctx context.Context) {
 	if s.dies != nil {
-		s.dies()
+		s.dies(ctx)
 	}
 }
 

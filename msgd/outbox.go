@@ -47,11 +47,11 @@ func (s *Service) announce(ctx context.Context, conv string) (*conversation, err
 		if err != nil || c == nil || len(c.Pending) == 0 {
 			return c, ifNil(c, perhaps(err))
 		}
-		s.step()
+		s.step(ctx)
 		if err := s.tell(ctx, c); err != nil {
 			return nil, perhaps(err)
 		}
-		s.step()
+		s.step(ctx)
 		c.Pending, c.Left = nil, nil
 		err = s.store.save(ctx, conversationValue(conv), revision, c)
 		switch {
@@ -79,18 +79,18 @@ func (s *Service) tell(ctx context.Context, c *conversation) error {
 	if err != nil {
 		return err
 	}
-	s.step()
+	s.step(ctx)
 	access := subjects.AccessChangedEvent{Allow: c.memberIDs(), Revision: c.Revision}
 	if err := s.publishState(ctx, c, subjects.AccessChanged.Name(), access); err != nil {
 		return err
 	}
-	s.step()
+	s.step(ctx)
 	news := c.news()
 	if err := s.publishState(ctx, c, subjects.ConversationUpdated.Name(), news); err != nil {
 		return err
 	}
 	for user, left := range c.Left {
-		s.step()
+		s.step(ctx)
 		if err := s.publishLeft(ctx, c, user, left, news); err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (s *Service) announceRead(ctx context.Context, c *conversation, user string
 	if err != nil {
 		return to, err
 	}
-	s.step()
+	s.step(ctx)
 	have, err := s.raise(ctx, readValue(c.token, user), to)
 	return have, perhaps(err)
 }

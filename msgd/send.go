@@ -157,7 +157,7 @@ func (s *Service) attempt(ctx context.Context, conv string, t *thread, m stored)
 	seq, err := s.store.publish(try, eventSubject(conv, subjects.MessageNew.Name()), m.message.ID, t.head.seq, m.message)
 	switch {
 	case err == nil:
-		s.step()
+		s.step(ctx)
 		t.advance(m, seq)
 		return true, nil
 	case errors.Is(err, errConflict):
