@@ -239,7 +239,7 @@ func TestLeaderChange(t *testing.T) {
 	}
 	slow, cancel := context.WithTimeout(t.Context(), time.Minute) // a cluster that has just begun
 	defer cancel()
-	if err := subjects.EnsureStreams(slow, js, subjects.StreamOptions{Replicas: 3}); err != nil {
+	if err := subjects.AwaitStreams(slow, js, subjects.StreamOptions{Replicas: 3}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	s, url := startEdge(t, nc, Options{})

@@ -1,7 +1,9 @@
 package presence
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -82,7 +84,9 @@ func TestLeadersDie(t *testing.T) {
 	c := natstest.Start(t, 3)
 	nc := c.Connect()
 	js := jetStream(t, nc)
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{Replicas: 3}); err != nil {
+	slow, cancel := context.WithTimeout(t.Context(), time.Minute) // a cluster that has just begun
+	defer cancel()
+	if err := subjects.AwaitStreams(slow, js, subjects.StreamOptions{Replicas: 3}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

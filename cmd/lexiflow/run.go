@@ -199,41 +199,11 @@ func health(ready func() error, o *ops) http.Handler {
 	return mux
 }
 
-// prepareStreams makes the streams that everything expects. A bus that is there but not ready (a
-// cluster electing its leader) is waited for; what waiting cannot mend is returned.
+// prepareStreams makes the streams that everything expects, once the bus can.
 func prepareStreams(ctx context.Context, nc *nats.Conn, o subjects.StreamOptions, log *slog.Logger) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
 	}
-	const attempt, pause = 20 * time.Second, time.Second
-	for {
-		try, cancel := context.WithTimeout(ctx, attempt)
-		err := subjects.EnsureStreams(try, js, o)
-		cancel()
-		if err == nil || !passes(err) || ctx.Err() != nil {
-			return err
-		}
-		log.Warn("streams are not ready yet, trying again", "error", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
-}
-
-// passes reports errors of a bus that is about to come up.
-func passes(err error) bool {
-	for _, passing := range []error{
-		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrReconnectBufExceeded,
-		jetstream.ErrNoStreamResponse,
-	} {
-		if errors.Is(err, passing) {
-			return true
-		}
-	}
-	// 10008: the cluster has no leader at this moment.
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && (api.Code == http.StatusServiceUnavailable || api.ErrorCode == 10008)
+	return subjects.AwaitStreams(ctx, js, o, log)
 }

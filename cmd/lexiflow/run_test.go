@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 func untilStopped(ctx context.Context) error {
@@ -103,22 +99,5 @@ func TestLogFormat(t *testing.T) {
 	defer func() { _ = regular.Close() }() // nothing of it matters
 	if isTerminal(regular) || isTerminal(&bytes.Buffer{}) {
 		t.Error("a file is taken for a terminal")
-	}
-}
-
-func TestPasses(t *testing.T) {
-	for name, c := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"no leader":       {&jetstream.APIError{Code: 503, ErrorCode: 10008}, true},
-		"nobody answers":  {fmt.Errorf("x: %w", nats.ErrNoResponders), true},
-		"took too long":   {context.DeadlineExceeded, true},
-		"another storage": {errors.New("exists with storage memory"), false},
-		"not allowed":     {&jetstream.APIError{Code: 400, ErrorCode: 10052}, false},
-	} {
-		if got := passes(c.err); got != c.want {
-			t.Errorf("%s: %v", name, got)
-		}
 	}
 }

@@ -2,6 +2,7 @@ package natstest_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestReplicasSurviveTheirLeader(t *testing.T) {
 	}
 	slow, cancel := context.WithTimeout(t.Context(), time.Minute) // a cluster that has just begun
 	defer cancel()
-	if err := subjects.EnsureStreams(slow, js, subjects.StreamOptions{Replicas: 3}); err != nil {
+	if err := subjects.AwaitStreams(slow, js, subjects.StreamOptions{Replicas: 3}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	pub := subjects.NewPublisher(nc, js)
