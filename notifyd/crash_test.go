@@ -311,6 +311,7 @@ func (c *chaos) settle() {
 		child := c.start()
 		c.t.Cleanup(func() { c.kill(child) })
 	}
+	c.insist(user(0), "notification:list", "") // they serve: check asks once
 	c.drained()
 	b, err := openStore(c.ctx(), c.js, subjects.BucketNotifications)
 	if err != nil {
