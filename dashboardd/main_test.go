@@ -16,6 +16,7 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // TestMain is also the replica that the crash test kills: the test binary runs itself with the bus's
@@ -44,21 +45,8 @@ var silent = slog.New(slog.DiscardHandler)
 
 func startBus(t testing.TB, o natsd.Options, log *jetstream.StreamConfig) *bus {
 	t.Helper()
-	o.Logger = silent
-	srv, err := natsd.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(srv.Close)
-	b := &bus{t: t, srv: srv}
-	b.nc, err = srv.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.nc.Close)
-	if b.js, err = jetstream.New(b.nc); err != nil {
-		t.Fatal(err)
-	}
+	b := &bus{t: t}
+	b.srv, b.nc, b.js = natstest.Server(t, o)
 	if log != nil { // EnsureStreams leaves what exists as it is
 		if _, err := b.js.CreateStream(t.Context(), *log); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // TestBusLostAndBack stops the server under a connected client and starts it again on the same data:
@@ -21,7 +22,7 @@ import (
 func TestBusLostAndBack(t *testing.T) {
 	dir := t.TempDir()
 	quiet := slog.New(slog.DiscardHandler)
-	server, err := natsd.Start(context.Background(), natsd.Options{DataDir: dir, Listen: "127.0.0.1:0", Logger: quiet})
+	server, err := natsd.Start(context.Background(), natsd.Options{DataDir: dir, Listen: natstest.FreeAddress(t), Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestBusReplaced(t *testing.T) {
 		}
 		return server
 	}
-	server := start("127.0.0.1:0")
+	server := start(natstest.FreeAddress(t))
 	address := fmt.Sprint(server.Addr())
 	prepared := func() *nats.Conn {
 		nc, err := subjects.Connect(t.Context(), subjects.ConnectOptions{URL: "nats://" + address, Logger: quiet})

@@ -8,32 +8,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // bus is a real NATS server in this process, with all streams.
 func startBus(t testing.TB) (*natsd.Server, *nats.Conn) {
 	t.Helper()
-	server, err := natsd.Start(context.Background(), natsd.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	server, nc, _ := natstest.Bus(t, natsd.Options{})
 	return server, nc
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // fixture is a real server with the streams, and one connection to it for the test itself.
@@ -29,13 +30,8 @@ type fixture struct {
 // newFixture starts a server. prepare may create streams before the others are.
 func newFixture(t testing.TB, prepare ...func(jetstream.JetStream)) *fixture {
 	t.Helper()
-	server, err := natsd.Start(t.Context(), natsd.Options{Logger: quiet(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	f := &fixture{t: t, server: server}
-	f.nc, f.js = f.connect()
+	f := &fixture{t: t}
+	f.server, f.nc, f.js = natstest.Server(t, natsd.Options{Listen: "127.0.0.1:0"})
 	for _, p := range prepare {
 		p(f.js)
 	}
@@ -47,16 +43,7 @@ func newFixture(t testing.TB, prepare ...func(jetstream.JetStream)) *fixture {
 
 func (f *fixture) connect() (*nats.Conn, jetstream.JetStream) {
 	f.t.Helper()
-	nc, err := f.server.Connect()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return nc, js
+	return natstest.Dial(f.t, f.server)
 }
 
 func quiet() *slog.Logger {

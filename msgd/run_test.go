@@ -14,6 +14,7 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -28,13 +29,8 @@ func TestNewRefuses(t *testing.T) {
 
 // TestAnyStartOrder starts the service before its streams exist, and takes its consumers away later.
 func TestAnyStartOrder(t *testing.T) {
-	server, err := natsd.Start(t.Context(), natsd.Options{Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	f := &fixture{t: t, server: server}
-	f.nc, f.js = f.connect()
+	f := &fixture{t: t}
+	f.server, f.nc, f.js = natstest.Server(t, natsd.Options{})
 	s, err := New(f.nc, Options{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
@@ -80,13 +76,7 @@ func TestAnyStartOrder(t *testing.T) {
 
 // TestEndWhileWaiting ends a service that never found its streams.
 func TestEndWhileWaiting(t *testing.T) {
-	server, err := natsd.Start(t.Context(), natsd.Options{Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	f := &fixture{t: t, server: server}
-	nc, _ := f.connect()
+	_, nc, _ := natstest.Server(t, natsd.Options{})
 	s, err := New(nc, Options{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)

@@ -11,31 +11,18 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // TestAnyStartOrder starts the service before there are streams, and publishes while
 // it is down.
 func TestAnyStartOrder(t *testing.T) {
-	server, err := natsd.Start(t.Context(), natsd.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, nc, js := natstest.Server(t, natsd.Options{})
 	b := &bus{t: t, server: server, nc: nc, js: js}
 	said := make(chan string, 100)
 	registry := prometheus.NewRegistry()

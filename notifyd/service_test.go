@@ -13,6 +13,7 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // bus is a real NATS server with all streams, and what a test does on it.
@@ -27,24 +28,7 @@ type bus struct {
 // sooner than in two minutes.
 func startBus(t testing.TB, o natsd.Options, window time.Duration) *bus {
 	t.Helper()
-	o.Logger = slog.New(slog.DiscardHandler)
-	server, err := natsd.Start(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	server, nc, js := natstest.Bus(t, o)
 	if window > 0 {
 		for _, name := range []string{subjects.StreamLog, subjects.StreamNotify} {
 			stream, err := js.Stream(t.Context(), name)

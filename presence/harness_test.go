@@ -16,6 +16,7 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // patience bounds every wait; nothing waits that long unless it is broken.
@@ -29,27 +30,13 @@ var short = Options{Grace: 600 * time.Millisecond, LeaseTTL: time.Second, Logger
 // bus starts a real server with all streams.
 func bus(t testing.TB, o natsd.Options) (*natsd.Server, *nats.Conn) {
 	t.Helper()
-	o.Logger = quiet
-	server, err := natsd.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	nc := connect(t, server)
-	js := jetStream(t, nc)
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	server, nc, _ := natstest.Bus(t, o)
 	return server, nc
 }
 
 func connect(t testing.TB, server *natsd.Server) *nats.Conn {
 	t.Helper()
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
+	nc, _ := natstest.Dial(t, server)
 	return nc
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 func TestOnlineAwayOffline(t *testing.T) {
@@ -235,7 +236,7 @@ func TestRestart(t *testing.T) {
 func TestBusRestarts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	server, first := bus(t, natsd.Options{DataDir: dir, Listen: "127.0.0.1:0"})
+	server, first := bus(t, natsd.Options{DataDir: dir, Listen: natstest.FreeAddress(t)})
 	url, address := server.ClientURL(), server.Addr().String()
 	first.Close()
 	nc, err := subjects.Connect(t.Context(), subjects.ConnectOptions{URL: url, Logger: quiet})

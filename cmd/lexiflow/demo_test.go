@@ -9,30 +9,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // liveDemo is the demo of this machine, on a bus of its own.
 func liveDemo(t *testing.T) *demo {
 	t.Helper()
-	server, err := natsd.Start(t.Context(), natsd.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	_, nc, _ := natstest.Bus(t, natsd.Options{Listen: "127.0.0.1:0"})
 	d := localDemo
 	d.nc = nc
 	return &d

@@ -20,7 +20,7 @@ const module = "github.com/lexiflow/realtime/"
 var arrows = map[string][]string{
 	"subjects":                {},
 	"subjects/natsd":          {"subjects"},
-	"subjects/natsd/natstest": {},
+	"subjects/natsd/natstest": {"subjects", "subjects/natsd"},
 	"subjects/generate":       {"subjects"},
 	"subjects/schema":         {"subjects"},
 	"edge/sio":                {},

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lexiflow/realtime/subjects"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // Real edges that are killed, drained and stopped under a fleet (fleet_test.go). CHAOS_ROUNDS
@@ -44,7 +45,7 @@ type quay struct {
 func openQuay(t *testing.T, edges int) *quay {
 	t.Helper()
 	q := &quay{t: t, edges: map[string]*process{}}
-	address := freeAddress(t)
+	address := natstest.FreeAddress(t)
 	q.natsURL, q.natsArgs = "nats://"+address, []string{"nats", "--nats-listen", address, "--data-dir", t.TempDir()}
 	q.startNATS()
 	q.variables = []string{"JWT_SECRET=" + testSecret, "LEXIFLOW_NATS=" + q.natsURL, "LEXIFLOW_DRAIN_TIMEOUT=1s"}
@@ -57,7 +58,7 @@ func openQuay(t *testing.T, edges int) *quay {
 		t.Fatal(err)
 	}
 	for range edges {
-		q.start(freeAddress(t))
+		q.start(natstest.FreeAddress(t))
 	}
 	return q
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lexiflow/realtime/subjects"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 // office is an installation of separate processes.
@@ -116,7 +117,7 @@ func seen(t *testing.T, nc *nats.Conn, wanted int) []string {
 func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
 
 func TestServicesStartInAnyOrder(t *testing.T) {
-	address := freeAddress(t)
+	address := natstest.FreeAddress(t)
 	variables := []string{"JWT_SECRET=" + testSecret, "LEXIFLOW_NATS=nats://" + address, "LEXIFLOW_DRAIN_TIMEOUT=100ms"}
 	running := make(map[string]*process)
 	ops := make(map[string]string)

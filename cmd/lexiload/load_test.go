@@ -10,12 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lexiflow/realtime/edge"
 	"github.com/lexiflow/realtime/edge/sio"
-	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
+	"github.com/lexiflow/realtime/subjects/natsd/natstest"
 )
 
 const testSecret = "a secret of the tests, long enough"
@@ -23,22 +21,7 @@ const testSecret = "a secret of the tests, long enough"
 // startEdge runs NATS and an edge in this process and returns their addresses.
 func startEdge(t *testing.T, limits edge.Limits) (url, natsURL string) {
 	t.Helper()
-	bus, err := natsd.Start(t.Context(), natsd.Options{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(bus.Close)
-	nc, err := bus.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := subjects.EnsureStreams(t.Context(), js, subjects.StreamOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	bus, nc, _ := natstest.Bus(t, natsd.Options{Listen: "127.0.0.1:0"})
 	keys, err := edge.LoadKeys(t.Context(), edge.KeyOptions{Secret: testSecret})
 	if err != nil {
 		t.Fatal(err)

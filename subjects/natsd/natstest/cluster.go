@@ -1,6 +1,6 @@
-// Package natstest runs a NATS cluster for tests: real processes that can be killed (-9), stopped and
-// started again, because a server that shuts down in this process hands its leaderships over first,
-// and one that dies does not.
+// Package natstest runs NATS for tests: [Bus] is one server in this process, which is what most want, and
+// [Start] a cluster of real processes that can be killed (-9), stopped and started again, because a server
+// that shuts down in this process hands its leaderships over first, and one that dies does not.
 //
 // A node is the test's own binary, so the package that uses it calls [Main] first thing in its TestMain:
 //
@@ -113,7 +113,7 @@ type process struct {
 // Start runs a cluster of n nodes until the test ends, and returns when it has a leader.
 func Start(t testing.TB, n int) *Cluster {
 	t.Helper()
-	ports := freePorts(t, 3*n)
+	ports := FreePorts(t, 3*n)
 	c := &Cluster{t: t}
 	for i := range n {
 		name := fmt.Sprintf("n%d", i)
@@ -138,22 +138,6 @@ func Start(t testing.TB, n int) *Cluster {
 	}
 	c.awaitPeers(n)
 	return c
-}
-
-// freePorts finds ports that nobody uses. They are let go again before they are used, because all
-// nodes must know all of them: somebody else may take one in between, and then the start fails.
-func freePorts(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() //nolint:errcheck // it was only asked for its number
-		address, _ := l.Addr().(*net.TCPAddr)
-		ports = append(ports, address.Port)
-	}
-	return ports
 }
 
 // spawn starts a process. What it returns waits until the process takes connections.
