@@ -32,10 +32,10 @@ export function usePresence({ namespace = '/events', enabled = true, heartbeatIn
     return endOf(watchActivity(client), client.channel(namespace).on('presence:update', (update: UserPresence) => callback.current?.(update)));
   }, [client, namespace, enabled, callback]);
 
-  // At once on connect and on each change, then regularly.
+  // At once on connect and on each change, then regularly; once for all places.
   useEffect(() => {
     if (!isConnected) return;
-    const beat = () => void store.heartbeat().catch(() => {});
+    const beat = () => void store.heartbeat(heartbeatInterval / 2).catch(() => {});
     beat();
     const timer = setInterval(beat, heartbeatInterval);
     return () => clearInterval(timer);

@@ -25,6 +25,7 @@ const ACTIVITY_ENDS = 300_000; // ms after which what one is doing is taken back
 export class PresenceStore extends LiveStore<PresenceState> {
   readonly #watched = new Map<string, { places: number; known: boolean }>(); // known: also without watching
   #activityEnds: ReturnType<typeof setTimeout> | undefined;
+  #beat = { said: '', at: -Infinity }; // on this connection
 
   protected override start(): void {
     this.on('presence:update', (update) => this.apply((s) => this.#with(s, [update])));
@@ -33,6 +34,7 @@ export class PresenceStore extends LiveStore<PresenceState> {
   }
 
   protected override connected(fresh: boolean, late: boolean): void {
+    this.#beat.at = -Infinity;
     if (late) return this.#catchUp();
     if (!fresh) return;
     // What the server has forgotten is refilled from the heartbeat, and what it knows comes as a snapshot.
@@ -45,11 +47,17 @@ export class PresenceStore extends LiveStore<PresenceState> {
     return endOf(...ids.map((id) => this.#watch(id)));
   }
 
-  /** Sends what one is and does, so that a server that has lost it knows it again. */
-  async heartbeat(): Promise<void> {
+  /**
+   * Sends what one is and does, so that a server that has lost it knows it again; not again what was said on
+   * this connection less than `spacing` milliseconds ago, so that all places of use together beat like one.
+   */
+  async heartbeat(spacing = 0): Promise<void> {
     const { myStatus, myActivity, myCustomStatus } = this.getSnapshot();
-    const [activity, customStatus] = [myActivity ?? undefined, myCustomStatus ?? undefined];
-    await this.ask('presence:heartbeat', { status: myStatus, activity, customStatus });
+    const beat = { status: myStatus, activity: myActivity ?? undefined, customStatus: myCustomStatus ?? undefined };
+    const [said, at] = [JSON.stringify(beat), performance.now()];
+    if (said === this.#beat.said && at - this.#beat.at < spacing) return;
+    this.#beat = { said, at };
+    await this.ask('presence:heartbeat', beat);
   }
 
   readonly actions = {

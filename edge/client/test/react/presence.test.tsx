@@ -150,12 +150,21 @@ test('pointer and keys are active, a hidden page is idle, once for the page', as
   stop();
 });
 
-test('one heartbeat on connect for each place, and none of another status', async () => {
+test('places beat together: at once on connect and on a change, then regularly', async () => {
   const realtime = client();
   const sent = outgoing(realtime, '/events');
-  const hook = renderHook(() => usePresence({ heartbeatInterval: 100 }), realtime, undefined);
-  await eventually(() => sent.filter((e) => e === 'presence:heartbeat').length >= 3, 'heartbeats');
-  hook.unmount();
+  const beats = () => sent.filter((e) => e === 'presence:heartbeat').length;
+  const every = 2_000;
+  const begun = Date.now();
+  const hooks = [1, 2, 3].map(() => renderHook(() => usePresence({ heartbeatInterval: every }), realtime, undefined));
+  const [hook] = hooks;
+  await eventually(() => hooks.every(({ current }) => current.isConnected) && beats() === 1, 'one on connect');
+  await hook?.current.setActivity('reading');
+  await eventually(() => beats() === 2, 'one on a change');
+  await eventually(() => beats() >= 4, 'regularly', 5 * every);
+  // Places apart have half an interval between beats at least, and three of them would have had nine by now.
+  expect(beats()).toBeLessThanOrEqual(2 + Math.ceil((Date.now() - begun) / (every / 2)));
+  for (const { unmount } of hooks) unmount();
 });
 
 test('helpers', () => {
