@@ -229,11 +229,7 @@ func expect(subject string, last uint64) []subjects.PublishOption {
 
 // lastOn asks the log for the last sequence on a subject, 0 if it has none.
 func (s *Service) lastOn(ctx context.Context, subject string) (uint64, error) {
-	stream, err := s.js.Stream(ctx, subjects.StreamLog)
-	if err != nil {
-		return 0, err
-	}
-	m, err := stream.GetLastMsgForSubject(ctx, subject)
+	m, err := subjects.FromLeader(ctx, s.js.Conn(), subjects.StreamLog, subjects.LeaderQuery{Last: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, nil
 	}

@@ -217,18 +217,18 @@ func (s *Service) wanted(ctx context.Context, socket string) (types []string, re
 	if err != nil {
 		return nil, 0, err
 	}
-	entry, err := s.store.kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return allTypes, 0, nil
-	}
+	data, revision, err := subjects.ValueFromLeader(ctx, s.js.Conn(), subjects.BucketDashboard, key)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading a socket's types: %w", err)
 	}
-	var record socketTypes
-	if err := json.Unmarshal(entry.Value(), &record); err != nil {
-		return allTypes, entry.Revision(), nil //nolint:nilerr // what is not understood is replaced by the next subscription
+	if data == nil {
+		return allTypes, 0, nil
 	}
-	return record.Types, entry.Revision(), nil
+	var record socketTypes
+	if err := json.Unmarshal(data, &record); err != nil {
+		return allTypes, revision, nil //nolint:nilerr // what is not understood is replaced by the next subscription
+	}
+	return record.Types, revision, nil
 }
 
 // changeTypes applies change to a socket's types by compare-and-set. first says that the socket has

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -87,56 +86,31 @@ var errConflict = errors.New("changed by somebody else")
 
 // last asks the leader for the newest message on a subject.
 func (s *store) last(ctx context.Context, stream, subject string) (e entry, found bool, err error) {
-	return s.leaderGet(ctx, stream, map[string]any{"last_by_subj": subject})
+	return s.leaderGet(ctx, stream, subjects.LeaderQuery{Last: subject})
 }
 
 // firstBehind asks the leader for the first message on a subject behind a sequence.
 func (s *store) firstBehind(ctx context.Context, stream, subject string, seq uint64) (e entry, found bool, err error) {
-	return s.leaderGet(ctx, stream, map[string]any{"seq": seq + 1, "next_by_subj": subject})
+	return s.leaderGet(ctx, stream, subjects.LeaderQuery{Seq: seq + 1, Next: subject})
 }
 
 // confirm asks the leader for the message at a sequence.
 func (s *store) confirm(ctx context.Context, stream string, seq uint64) (e entry, found bool, err error) {
-	return s.leaderGet(ctx, stream, map[string]any{"seq": seq})
+	return s.leaderGet(ctx, stream, subjects.LeaderQuery{Seq: seq})
 }
 
-// leaderGet is a read through the stream's leader: it sees every write that was acknowledged before.
-// The client library would use a direct get, which any replica answers, perhaps from yesterday.
-func (s *store) leaderGet(ctx context.Context, stream string, query map[string]any) (e entry, found bool, err error) {
-	request, err := json.Marshal(query)
+func (s *store) leaderGet(ctx context.Context, stream string, query subjects.LeaderQuery) (e entry, found bool, err error) {
+	m, err := subjects.FromLeader(ctx, s.nc, stream, query)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return entry{}, false, nil
+	}
+	if _, refused := errors.AsType[*jetstream.APIError](err); refused {
+		err = unavailable(err)
+	}
 	if err != nil {
 		return entry{}, false, err
 	}
-	reply, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
-	if err != nil {
-		return entry{}, false, fmt.Errorf("reading %s: %w", stream, err)
-	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Subject string `json:"subject"`
-			Seq     uint64 `json:"seq"`
-			Header  []byte `json:"hdrs"`
-			Data    []byte `json:"data"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return entry{}, false, fmt.Errorf("reading %s: %w", stream, err)
-	}
-	if answer.Error != nil {
-		if answer.Error.Code == http.StatusNotFound && answer.Error.ErrorCode != jetstream.JSErrCodeStreamNotFound {
-			return entry{}, false, nil
-		}
-		return entry{}, false, unavailable(fmt.Errorf("reading %s: %w", stream, answer.Error))
-	}
-	m := answer.Message
-	e = entry{subject: m.Subject, seq: m.Seq, data: m.Data}
-	if len(m.Header) > 0 {
-		if e.header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return entry{}, false, fmt.Errorf("headers of message %d in %s: %w", m.Seq, stream, err)
-		}
-	}
-	return e, true, nil
+	return entry{subject: m.Subject, seq: m.Sequence, header: m.Header, data: m.Data}, true, nil
 }
 
 // at reads one message by its sequence from any replica.

@@ -3,7 +3,6 @@ package notifyd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -228,14 +227,11 @@ func (s *Service) tellEverybody(ctx context.Context, key string, p *progress, te
 }
 
 func (s *Service) progressOf(ctx context.Context, key string) (p progress, err error) {
-	entry, err := s.store.kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return p, nil
-	}
-	if err != nil {
+	data, _, err := s.store.get(ctx, key)
+	if err != nil || data == nil {
 		return p, err
 	}
-	return p, json.Unmarshal(entry.Value(), &p)
+	return p, json.Unmarshal(data, &p)
 }
 
 func (s *Service) keepProgress(ctx context.Context, key string, p progress) error {

@@ -260,7 +260,7 @@ func (s *Service) hello(ctx context.Context, req micro.Request) (reply subjects.
 	if err != nil {
 		return reply, nil, err
 	}
-	r, err := s.store.load(ctx, who.User, who.key)
+	r, err := s.store.load(ctx, who.User, who.key, true)
 	if err != nil {
 		return reply, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -50,6 +51,12 @@ func replica(url string) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		for s.Ready() != nil {
+			<-time.After(5 * time.Millisecond) // nothing else says it
+		}
+		_ = os.Stdout.Close() // what start waits for
+	}()
 	return s.Run(ctx)
 }
 
@@ -135,13 +142,19 @@ func (c *chaos) run(gap bool) {
 	c.t.Logf("%v of load, %v to settle", loaded.Sub(begun).Round(time.Millisecond), time.Since(loaded).Round(time.Millisecond))
 }
 
-// keepKilling runs a replica again and again until the load is over.
+// keepKilling runs a replica again and again until the load is over. Every other one works before it is killed,
+// for longer than it took to begin: on a slow machine nothing would get done else.
 func (c *chaos) keepKilling(rng *rand.Rand, over <-chan struct{}, gap bool) {
 	for n := 0; ; n++ {
+		begun := time.Now()
 		child := c.start()
 		life := time.Duration(150+rng.IntN(700)) * time.Millisecond
 		if gap && n == 1 {
 			life = 400 * time.Millisecond // so that both go at about the same time
+		}
+		if n%2 == 1 {
+			child.awaitReady()
+			life += time.Since(begun)
 		}
 		select {
 		case <-over:
@@ -156,19 +169,32 @@ func (c *chaos) keepKilling(rng *rand.Rand, over <-chan struct{}, gap bool) {
 	}
 }
 
-func (c *chaos) start() *exec.Cmd {
-	child := exec.Command(os.Args[0], "-test.run=^$")
-	child.Env = append(os.Environ(), childVariable+"="+c.server.ClientURL())
-	child.Stderr = os.Stderr
-	if err := child.Start(); err != nil {
-		c.t.Error(err)
-	}
-	return child
+// child is a replica. It closes its standard output when it works, or ends.
+type child struct {
+	*exec.Cmd
+	out io.Reader
 }
 
-func (c *chaos) kill(child *exec.Cmd) {
-	_ = child.Process.Kill() // it may have ended
-	_ = child.Wait()         // says that it was killed
+func (c *chaos) start() *child {
+	c.t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), childVariable+"="+c.server.ClientURL())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		c.t.Error(err)
+	}
+	if err := cmd.Start(); err != nil {
+		c.t.Error(err)
+	}
+	return &child{cmd, out}
+}
+
+func (p *child) awaitReady() { _, _ = io.Copy(io.Discard, p.out) }
+
+func (c *chaos) kill(p *child) {
+	_ = p.Process.Kill() // it may have ended
+	_ = p.Wait()         // says that it was killed
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kills++
@@ -310,8 +336,8 @@ func (c *chaos) settle() {
 	for range 2 {
 		child := c.start()
 		c.t.Cleanup(func() { c.kill(child) })
+		child.awaitReady() // check asks once
 	}
-	c.insist(user(0), "notification:list", "") // they serve: check asks once
 	c.drained()
 	b, err := openStore(c.ctx(), c.js, subjects.BucketNotifications)
 	if err != nil {
@@ -331,7 +357,7 @@ func (c *chaos) settle() {
 	})
 	c.until("no digest waits", func() bool {
 		var g digest
-		_, err := (&follows{store: f}).read(c.ctx(), digestPrefix+"c1", &g)
+		_, err := (&follows{store: f}).read(c.ctx(), digestPrefix+"c1", true, &g)
 		return err == nil && len(g.Batches) == 0
 	})
 	c.until("nothing is left to announce", func() bool {

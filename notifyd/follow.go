@@ -59,38 +59,44 @@ func (f *follows) of(ctx context.Context, caseID string) (followers, error) {
 		return nil, err
 	}
 	who := followers{}
-	_, err = f.read(ctx, followCasePrefix+key, &who)
+	_, err = f.read(ctx, followCasePrefix+key, true, &who)
 	return who, err
 }
 
-func (f *follows) read(ctx context.Context, key string, into any) (rev uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
-	defer cancel()
-	entry, err := f.store.kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return 0, nil
+func (f *follows) read(ctx context.Context, key string, exactly bool, into any) (rev uint64, err error) {
+	read := f.store.near
+	if exactly {
+		read = f.store.get
 	}
-	if err != nil {
-		return 0, err
+	data, rev, err := read(ctx, key)
+	if err != nil || data == nil {
+		return rev, err
 	}
-	if err := json.Unmarshal(entry.Value(), into); err != nil {
+	if err := json.Unmarshal(data, into); err != nil {
 		return 0, fmt.Errorf("%w: %s: %w", errRecord, key, err)
 	}
-	return entry.Revision(), nil
+	return rev, nil
 }
 
 // update changes one key by compare-and-set. change says whether there is anything to
-// write.
+// write; that there is not, and that it must not be, counts only if the key is read exactly.
 func update[T any](ctx context.Context, f *follows, key string, empty func() T, change func(*T) (bool, error)) error {
+	exactly := false
 	for range casAttempts {
 		value := empty()
-		rev, err := f.read(ctx, key, &value)
+		rev, err := f.read(ctx, key, exactly, &value)
 		if err != nil {
 			return err
 		}
-		if write, err := change(&value); err != nil || !write {
+		write, err := change(&value)
+		if (err != nil || !write) && !exactly {
+			exactly = true
+			continue
+		}
+		if err != nil || !write {
 			return err
 		}
+		exactly = true
 		data, err := json.Marshal(value)
 		if err != nil {
 			return err
@@ -212,23 +218,42 @@ func (s *Service) admit(ctx context.Context, who caller, caseID string) (admissi
 	return admission{Scoped: scoped}, nil
 }
 
-// access reads who may enter a room; a room without a list has an empty one.
+// access reads who may enter a room, as the log says it now: the newer of the log's last change and the
+// bucket's, which is filled from the log a moment later and keeps what the log has let go of. A room without
+// a list has an empty one.
 func (s *Service) access(ctx context.Context, k subjects.Kind, id string) (list subjects.AccessChangedEvent, err error) {
 	key, err := subjects.Room(k, id)
 	if err != nil {
 		return list, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
-	defer cancel()
-	entry, err := s.accessLists.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return list, nil
-	}
+	subject, err := subjects.Log.Subject(k, id, subjects.AccessChanged.Name())
 	if err != nil {
 		return list, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
+	defer cancel()
 	// A list that cannot be read must not open what it may have closed.
-	return list, json.Unmarshal(entry.Value(), &list)
+	last, err := subjects.FromLeader(ctx, s.nc, subjects.StreamLog, subjects.LeaderQuery{Last: subject})
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(last.Data, &list); err != nil {
+			return list, err
+		}
+	case !errors.Is(err, jetstream.ErrMsgNotFound):
+		return list, err
+	}
+	data, _, err := subjects.ValueFromLeader(ctx, s.nc, subjects.BucketAccess, key)
+	if err != nil || data == nil {
+		return list, err
+	}
+	var stored subjects.AccessChangedEvent
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return list, err
+	}
+	if last == nil || stored.Revision > list.Revision {
+		list = stored
+	}
+	return list, nil
 }
 
 // hasScope looks for "kind:id" or "kind:*" among the words of a scope.

@@ -38,7 +38,7 @@ func TestFollowersAreToldInDigests(t *testing.T) {
 		t.Helper()
 		b.until("the events are collected", func() bool {
 			var g digest
-			_, err := s.follows.read(b.ctx(), digestPrefix+"c1", &g)
+			_, err := s.follows.read(b.ctx(), digestPrefix+"c1", true, &g)
 			return err == nil && len(g.Batches) == 1 && !g.Batches[0].Alone && g.Batches[0].Total == events
 		})
 		later.Add(int64(time.Minute))

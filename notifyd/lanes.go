@@ -213,8 +213,9 @@ const casAttempts = 50
 // run does one batch: read, change, store, announce.
 func (l *lanes) run(ctx context.Context, k *lane, ops []*op) {
 	var err error
-	for range casAttempts {
-		if err = l.try(ctx, k, ops); err == nil {
+	for n := range casAttempts {
+		swept := k.record == nil && len(ops) == 0 // what is left to announce is nobody else's to find
+		if err = l.try(ctx, k, ops, n > 0 || swept); err == nil {
 			return
 		}
 		k.record = nil // nobody knows what is stored
@@ -229,11 +230,11 @@ func (l *lanes) run(ctx context.Context, k *lane, ops []*op) {
 	}
 }
 
-// try does it once. Without an error every op's done has been called.
-func (l *lanes) try(ctx context.Context, k *lane, ops []*op) error {
-	kept := k.record != nil
-	if !kept {
-		r, err := l.store.load(ctx, k.user, k.key)
+// try does it once, on a record that is read exactly, or else on the one that is kept, or as any replica has
+// it. Without an error every op's done has been called.
+func (l *lanes) try(ctx context.Context, k *lane, ops []*op, exactly bool) error {
+	if exactly || k.record == nil {
+		r, err := l.store.load(ctx, k.user, k.key, exactly)
 		if err != nil {
 			return err
 		}
@@ -261,7 +262,7 @@ func (l *lanes) try(ctx context.Context, k *lane, ops []*op) error {
 	switch {
 	case r.changed:
 		r.seal()
-	case current && kept:
+	case current && !exactly:
 		return errStale
 	case len(ops) > 0 || !r.unsettled:
 		finish(ops, errs)

@@ -53,7 +53,7 @@ func (s *Service) list(ctx context.Context, req micro.Request) (reply subjects.R
 	}
 	wanted.Limit = min(wanted.Limit, maxLimit)
 	for range listAttempts {
-		r, err := s.store.load(ctx, who.User, who.key)
+		r, err := s.store.load(ctx, who.User, who.key, true)
 		if err != nil {
 			return reply, nil, err
 		}

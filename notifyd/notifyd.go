@@ -18,6 +18,9 @@
 //   - Every notice in the queue is stored once and announced once, in the order of the
 //     changes, the count behind its cause; wherever a process is killed, however long it
 //     stays away, whatever is delivered again.
+//   - Who is answered that they follow a case is told of all that happens to it from then
+//     on, each event once; and of nothing that stands in the log behind their being taken
+//     out of it.
 //   - What cannot be processed becomes a dead letter with its reason and blocks nothing.
 //   - Any number of replicas, none of which relies on being alone.
 //
@@ -40,7 +43,9 @@
 // further notices come from, commands.go and list.go what clients see.
 //
 // With NATS permissions it needs, beside its subjects and the four buckets' own, the
-// right to purge subjects of KV_NOTIFICATIONS: pages that are empty leave no marker.
+// rights to read single messages of these buckets and of LEX from their leaders
+// ($JS.API.STREAM.MSG.GET), and to purge subjects of KV_NOTIFICATIONS: pages that are
+// empty leave no marker.
 package notifyd
 
 import (
@@ -145,7 +150,6 @@ type Service struct {
 	preferences *preferences
 	follows     *follows
 	digests     *digests
-	accessLists jetstream.KeyValue
 	lanes       *lanes
 	cases       jetstream.Consumer
 
@@ -259,7 +263,7 @@ func (s *Service) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.accessLists, err = s.js.KeyValue(ctx, subjects.BucketAccess); err != nil {
+	if _, err = s.js.KeyValue(ctx, subjects.BucketAccess); err != nil {
 		return err
 	}
 	log, err := s.js.Stream(ctx, subjects.StreamLog)
@@ -280,7 +284,7 @@ func (s *Service) connect(ctx context.Context) error {
 		due: make(map[string]time.Time),
 	}
 	s.preferences = &preferences{store: prefs, byKey: make(map[string]wishes)}
-	out := &outbox{pub: subjects.NewPublisher(s.nc, s.js), log: log}
+	out := &outbox{pub: subjects.NewPublisher(s.nc, s.js), js: s.js, log: log}
 	s.lanes = newLanes(s.store, out, s.now, s.metrics, settleAfter, s.options.CacheUsers)
 	return nil
 }

@@ -41,6 +41,7 @@ var eventNames = [kinds]string{
 // outbox writes to the log. It may be used concurrently for different users.
 type outbox struct {
 	pub *subjects.Publisher
+	js  jetstream.JetStream
 	log jetstream.Stream // LEX
 }
 
@@ -96,7 +97,7 @@ func (o *outbox) look(ctx context.Context, r *record, k kind, id string) (there 
 	}
 	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
 	defer cancel()
-	last, err := o.log.GetLastMsgForSubject(ctx, subject)
+	last, err := subjects.FromLeader(ctx, o.js.Conn(), subjects.StreamLog, subjects.LeaderQuery{Last: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) { // the log's age or size took it
 		r.fence[k] = 0
 		return false, nil
@@ -109,7 +110,7 @@ func (o *outbox) look(ctx context.Context, r *record, k kind, id string) (there 
 	for r.fence[k] < last.Sequence && !there {
 		m := last
 		if next := r.fence[k] + 1; next < last.Sequence {
-			if m, err = o.log.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subject)); err != nil {
+			if m, err = o.next(ctx, subject, next); err != nil {
 				return false, err
 			}
 		}
@@ -118,6 +119,16 @@ func (o *outbox) look(ctx context.Context, r *record, k kind, id string) (there 
 	}
 	r.fence[k] = min(r.fence[k], last.Sequence)
 	return there, nil
+}
+
+// next reads the first event on a subject from a sequence on. It does not change any more, so any replica will
+// do that has one before the last.
+func (o *outbox) next(ctx context.Context, subject string, from uint64) (*jetstream.RawStreamMsg, error) {
+	m, err := o.log.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return subjects.FromLeader(ctx, o.js.Conn(), subjects.StreamLog, subjects.LeaderQuery{Seq: from, Next: subject})
+	}
+	return m, err
 }
 
 func (r *record) messageID(i int) string {

@@ -33,7 +33,7 @@ func left(t *testing.T, b *bus) (*store, *outbox, *record) {
 	if err := s.save(b.ctx(), r); err != nil {
 		t.Fatal(err)
 	}
-	return s, &outbox{pub: subjects.NewPublisher(b.nc, b.js), log: log}, r
+	return s, &outbox{pub: subjects.NewPublisher(b.nc, b.js), js: b.js, log: log}, r
 }
 
 const leftEvents = "new new new read 2"
@@ -60,7 +60,7 @@ func TestWhateverAKilledProcessHadAnnounced(t *testing.T) {
 			forget(window)
 			s, _ := b.run(Options{SweepEvery: 50 * time.Millisecond})
 			b.until("it is announced and says so", func() bool {
-				now, err := s.store.load(b.ctx(), "u", "u")
+				now, err := s.store.load(b.ctx(), "u", "u", true)
 				return err == nil && !now.pending()
 			})
 			if got := names(b.log("u")); got != leftEvents {
@@ -84,7 +84,7 @@ func TestAProcessThatSleptForHours(t *testing.T) {
 		t.Fatal(err)
 	}
 	slept.sent++ // it falls asleep in the middle of flush
-	awake, err := store.load(b.ctx(), "u", "u")
+	awake, err := store.load(b.ctx(), "u", "u", true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,17 +126,14 @@ func (p *preferences) quiet(key string, n notice, now time.Time) bool {
 
 // get reads what is stored.
 func (p *preferences) get(ctx context.Context, key string) (stored subjects.NotifyPreferences, rev uint64, err error) {
-	entry, err := p.store.kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return stored, 0, nil
+	data, rev, err := p.store.get(ctx, key)
+	if err != nil || data == nil {
+		return stored, rev, err
 	}
-	if err != nil {
-		return stored, 0, err
-	}
-	if err := json.Unmarshal(entry.Value(), &stored); err != nil {
+	if err := json.Unmarshal(data, &stored); err != nil {
 		return stored, 0, fmt.Errorf("%w: preferences: %w", errRecord, err)
 	}
-	return stored, entry.Revision(), nil
+	return stored, rev, nil
 }
 
 // change replaces what is named and keeps the rest.

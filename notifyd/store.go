@@ -38,6 +38,7 @@ var errConflict = subjects.Errorf(subjects.CodeConflict, "somebody else was fast
 // store is the bucket. Its methods may be called concurrently.
 type store struct {
 	js     jetstream.JetStream
+	bucket string
 	kv     jetstream.KeyValue
 	stream jetstream.Stream // of the bucket
 	prefix string           // of the bucket's subjects
@@ -52,21 +53,48 @@ func openStore(ctx context.Context, js jetstream.JetStream, bucket string) (*sto
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", bucket, err)
 	}
-	return &store{js: js, kv: kv, stream: stream, prefix: "$KV." + bucket + "."}, nil
+	return &store{js: js, bucket: bucket, kv: kv, stream: stream, prefix: "$KV." + bucket + "."}, nil
 }
 
-// load reads a user's record, an empty one if there is none.
-func (s *store) load(ctx context.Context, user, key string) (*record, error) {
+// get reads a key as the bucket's leader has it: nobody is told less than what was stored before they asked,
+// and nothing is passed over because it seems to matter to nobody. Without data the key is not there.
+func (s *store) get(ctx context.Context, key string) (data []byte, rev uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
 	defer cancel()
-	entry, err := s.kv.Get(ctx, headPrefix+key)
+	return subjects.ValueFromLeader(ctx, s.js.Conn(), s.bucket, key)
+}
+
+// near reads a key from any replica, which costs less and may be behind: only for what a compare-and-set
+// follows.
+func (s *store) near(ctx context.Context, key string) (data []byte, rev uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
+	defer cancel()
+	entry, err := s.kv.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return newRecord(user, key), nil
+		return nil, 0, nil
 	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return entry.Value(), entry.Revision(), nil
+}
+
+// load reads a user's record, an empty one if there is none: exactly, or as any replica has it.
+func (s *store) load(ctx context.Context, user, key string, exactly bool) (*record, error) {
+	read := s.near
+	if exactly {
+		read = s.get
+	}
+	data, rev, err := read(ctx, headPrefix+key)
 	if err != nil {
 		return nil, err
 	}
-	return parse(user, key, entry.Revision(), entry.Value())
+	if data == nil {
+		r := newRecord(user, key)
+		r.rev = rev
+		return r, nil
+	}
+	return parse(user, key, rev, data)
 }
 
 // save stores a record if it is still the one that was loaded. After any error but
@@ -136,14 +164,21 @@ func (s *store) putPage(ctx context.Context, key string, data []byte) error {
 	return err
 }
 
-// bodies reads a page: its notifications' bodies by id.
+// bodies reads a page: its notifications' bodies by id. A page is written once, so any replica that has it
+// will do. One that is removed is [jetstream.ErrKeyNotFound].
 func (s *store) bodies(ctx context.Context, key string) (map[string]json.RawMessage, error) {
-	entry, err := s.kv.Get(ctx, key)
+	data, _, err := s.near(ctx, key)
+	if err == nil && data == nil {
+		data, _, err = s.get(ctx, key)
+	}
+	if err == nil && data == nil {
+		err = jetstream.ErrKeyNotFound
+	}
 	if err != nil {
 		return nil, err
 	}
 	found := make(map[string]json.RawMessage, pageItems)
-	for line := range bytes.Lines(entry.Value()) {
+	for line := range bytes.Lines(data) {
 		body := bytes.TrimSuffix(line, []byte{'\n'})
 		id, _, ok := bytes.Cut(bytes.TrimPrefix(body, []byte(`{"id":"`)), []byte{'"'})
 		if !ok {

@@ -167,9 +167,12 @@ func TestRefusals(t *testing.T) {
 	if _, err := ask(t, nc, subjects.PresenceGet, subjects.Caller{}, many(1001)); subjects.CodeOf(err) != subjects.CodeInvalidInput {
 		t.Errorf("svc.presence.get of too many: %v", err)
 	}
-	info, err := s.store.stream.Info(t.Context())
-	if err != nil || info.State.Msgs != 0 {
-		t.Errorf("%d messages are stored, %v", info.State.Msgs, err)
+	stream, err := s.js.Stream(t.Context(), recordStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n != 0 {
+		t.Errorf("%d messages are stored", n)
 	}
 	// A heartbeat with a long text is still one: refused, every further one would cross the bus.
 	long := string(marshal(map[string]string{"status": "busy", "activity": strings.Repeat("a", 300)}))

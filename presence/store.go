@@ -39,17 +39,15 @@ var errConflict = errors.New("stored by somebody else in between")
 
 // store is the bucket. Its methods may be called concurrently.
 type store struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
-	keep   time.Duration // how long an offline record stays
+	js   jetstream.JetStream
+	keep time.Duration // how long an offline record stays
 }
 
 func newStore(ctx context.Context, js jetstream.JetStream, keep time.Duration) (*store, error) {
-	stream, err := js.Stream(ctx, recordStream)
-	if err != nil {
+	if _, err := js.Stream(ctx, recordStream); err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", subjects.BucketPresence, err)
 	}
-	return &store{js: js, stream: stream, keep: keep}, nil
+	return &store{js: js, keep: keep}, nil
 }
 
 // saveRecord stores r if the key is still at revision, and thereby announces it.
@@ -99,12 +97,12 @@ func (s *store) save(ctx context.Context, msg *nats.Msg, revision uint64, ttl ti
 	return ack.Sequence, nil
 }
 
-// load reads what is stored under a subject now. A key that is not there has no data; its revision is
+// load reads what is stored under a subject now, as the bucket's leader has it. A key that is not there has no data; its revision is
 // what the next save has to name.
 func (s *store) load(ctx context.Context, subject string) (stored, error) {
 	ctx, cancel := context.WithTimeout(ctx, subjects.DefaultTimeout)
 	defer cancel()
-	msg, err := s.stream.GetLastMsgForSubject(ctx, subject)
+	msg, err := subjects.FromLeader(ctx, s.js.Conn(), recordStream, subjects.LeaderQuery{Last: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return stored{subject: subject}, nil
 	}
