@@ -19,8 +19,8 @@
 //     changes, the count behind its cause; wherever a process is killed, however long it
 //     stays away, whatever is delivered again.
 //   - Who is answered that they follow a case is told of all that happens to it from then
-//     on, each event once; and of nothing that stands in the log behind their being taken
-//     out of it.
+//     on, each event once; and of nothing once the log says that they may not see it any
+//     more, whatever the bucket of access lists has heard of that.
 //   - What cannot be processed becomes a dead letter with its reason and blocks nothing.
 //   - Any number of replicas, none of which relies on being alone.
 //
