@@ -149,11 +149,7 @@ func (ch *accessChange) read(ctx context.Context, js jetstream.JetStream) (list 
 	if err != nil {
 		return list, 0, err
 	}
-	log, err := js.Stream(ctx, subjects.StreamLog)
-	if err != nil {
-		return list, 0, err
-	}
-	switch message, err := log.GetLastMsgForSubject(ctx, subject); {
+	switch message, err := subjects.FromLeader(ctx, js.Conn(), subjects.StreamLog, subjects.LeaderQuery{Last: subject}); {
 	case err == nil:
 		list, err = subjects.AccessChanged.Decode(message.Data)
 		return withoutTime(list), message.Sequence, err
@@ -170,18 +166,11 @@ func (ch *accessChange) kept(ctx context.Context, js jetstream.JetStream) (acces
 	if err != nil {
 		return accessList{}, err
 	}
-	bucket, err := js.KeyValue(ctx, subjects.BucketAccess)
-	if err != nil {
+	data, _, err := subjects.ValueFromLeader(ctx, js.Conn(), subjects.BucketAccess, key)
+	if err != nil || data == nil {
 		return accessList{}, err
 	}
-	entry, err := bucket.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return accessList{}, nil
-	}
-	if err != nil {
-		return accessList{}, err
-	}
-	return subjects.AccessChanged.Decode(entry.Value())
+	return subjects.AccessChanged.Decode(data)
 }
 
 // withoutTime leaves the time of a change to the log.
