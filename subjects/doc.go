@@ -40,5 +40,8 @@
 // [WithDeadline] and [InTime] carries out nothing later, however long it was stopped; that holds while
 // the clocks of its host and of its caller's differ by less than a tenth of what the caller waits.
 //
+// In a cluster a bucket's Get and a stream's last message come from any replica, which may be behind. Who
+// decides by what is not there asks the stream's leader: [FromLeader], [ValueFromLeader].
+//
 // All functions may be called concurrently.
 package subjects
