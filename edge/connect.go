@@ -168,7 +168,7 @@ func (k *socket) announce(now time.Time, g *greeted) {
 		e.Message = "Connected to LexiFlow realtime"
 	}
 	c := k.client
-	c.send(c.form.AppendEvent(nil, k.ns.String(), "connected", appendConnected(nil, &e), offsetOf(position)))
+	c.send(c.form.AppendEvent(nil, k.ns.String(), "connected", encodeConnected(&e), offsetOf(position)))
 	c.session.Release()
 	k.greeted.Store(true)
 }

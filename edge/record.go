@@ -46,12 +46,9 @@ func (record sessionRecord) encode() []byte {
 	return append(b, ']', '}')
 }
 
-// appendConnected appends the payload of `connected` as JSON.
-func appendConnected(b []byte, e *subjects.ConnectionEvent) []byte {
-	if b == nil {
-		b = make([]byte, 0, 320)
-	}
-	b = append(b, '{')
+// encodeConnected is the payload of `connected` as JSON.
+func encodeConnected(e *subjects.ConnectionEvent) []byte {
+	b := append(make([]byte, 0, 320), '{')
 	if e.Message != "" {
 		b = append(sio.AppendJSONString(append(b, `"message":`...), e.Message), ',')
 	}

@@ -57,9 +57,9 @@ func TestRecordIsEncodedWhole(t *testing.T) {
 
 func TestConnectedIsEncodedWhole(t *testing.T) {
 	e := subjects.ConnectionEvent{Base: subjects.Base{Timestamp: subjects.At(time.UnixMilli(0))}}
-	sameJSON(t, appendConnected(nil, &e), e)
+	sameJSON(t, encodeConnected(&e), e)
 	fillFields(t, reflect.ValueOf(&e).Elem())
-	sameJSON(t, appendConnected(nil, &e), e)
+	sameJSON(t, encodeConnected(&e), e)
 }
 
 func TestBatchIsSubjectsBatch(t *testing.T) {

@@ -64,11 +64,7 @@ func (f *follows) of(ctx context.Context, caseID string) (followers, error) {
 }
 
 func (f *follows) read(ctx context.Context, key string, exactly bool, into any) (rev uint64, err error) {
-	read := f.store.near
-	if exactly {
-		read = f.store.get
-	}
-	data, rev, err := read(ctx, key)
+	data, rev, err := f.store.read(ctx, key, exactly)
 	if err != nil || data == nil {
 		return rev, err
 	}
@@ -81,22 +77,20 @@ func (f *follows) read(ctx context.Context, key string, exactly bool, into any) 
 // update changes one key by compare-and-set. change says whether there is anything to
 // write; that there is not, and that it must not be, counts only if the key is read exactly.
 func update[T any](ctx context.Context, f *follows, key string, empty func() T, change func(*T) (bool, error)) error {
-	exactly := false
-	for range casAttempts {
+	for n := range casAttempts {
+		exactly := n > 0
 		value := empty()
 		rev, err := f.read(ctx, key, exactly, &value)
 		if err != nil {
 			return err
 		}
 		write, err := change(&value)
-		if (err != nil || !write) && !exactly {
-			exactly = true
+		if err != nil || !write {
+			if exactly {
+				return err
+			}
 			continue
 		}
-		if err != nil || !write {
-			return err
-		}
-		exactly = true
 		data, err := json.Marshal(value)
 		if err != nil {
 			return err

@@ -67,15 +67,7 @@ func TestAnyStartOrder(t *testing.T) {
 // of cases, which begins with what is new, is there before the first follow is taken.
 func TestFollowsAreAnsweredLast(t *testing.T) {
 	b := startBus(t, natsd.Options{}, 0)
-	spy := &spiedBus{Server: b.server}
-	nc, err := nats.Connect("", nats.InProcessServer(spy))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	b.nc = nc
-	b.run(Options{})
-	said := spy.said()
+	said := b.runSpied(Options{}).said()
 	made, served := strings.Index(said, "$JS.API.CONSUMER.CREATE."+subjects.StreamLog+"."+durableCases), strings.Index(said, "SUB "+subjects.NotificationFollow.Subject())
 	if made < 0 || served < made {
 		t.Errorf("the consumer is asked for at %d, follows at %d", made, served)
@@ -87,6 +79,19 @@ type spiedBus struct {
 	*natsd.Server
 	mu      sync.Mutex
 	written []byte // guarded by mu
+}
+
+// runSpied is run for a service on a connection of its own, and returns what hears it.
+func (b *bus) runSpied(o Options) *spiedBus {
+	b.t.Helper()
+	spy := &spiedBus{Server: b.server}
+	nc, err := nats.Connect("", nats.InProcessServer(spy))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(nc.Close)
+	(&bus{t: b.t, server: b.server, nc: nc, js: b.js}).run(o)
+	return spy
 }
 
 func (s *spiedBus) InProcessConn() (net.Conn, error) {

@@ -79,13 +79,17 @@ func (s *store) near(ctx context.Context, key string) (data []byte, rev uint64, 
 	return entry.Value(), entry.Revision(), nil
 }
 
+// read is get or near.
+func (s *store) read(ctx context.Context, key string, exactly bool) (data []byte, rev uint64, err error) {
+	if exactly {
+		return s.get(ctx, key)
+	}
+	return s.near(ctx, key)
+}
+
 // load reads a user's record, an empty one if there is none: exactly, or as any replica has it.
 func (s *store) load(ctx context.Context, user, key string, exactly bool) (*record, error) {
-	read := s.near
-	if exactly {
-		read = s.get
-	}
-	data, rev, err := read(ctx, headPrefix+key)
+	data, rev, err := s.read(ctx, headPrefix+key, exactly)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/lexiflow/realtime/subjects"
 	"github.com/lexiflow/realtime/subjects/natsd"
 )
@@ -54,16 +52,7 @@ func TestWalledOffAtOnce(t *testing.T) {
 // replica may be behind, and would let the service pass over an event whose follower it does not know yet.
 func TestLeadersAreAsked(t *testing.T) {
 	b := startBus(t, natsd.Options{}, 0)
-	spy := &spiedBus{Server: b.server}
-	nc, err := nats.Connect("", nats.InProcessServer(spy))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	observer := b.nc
-	b.nc = nc
-	b.run(Options{DigestWindow: 10 * time.Millisecond, OpenCases: true})
-	b.nc = observer
+	spy := b.runSpied(Options{DigestWindow: 10 * time.Millisecond, OpenCases: true})
 	b.must("u", "notification:follow", `{"caseId":"c1"}`)
 	before := len(spy.said())
 	b.event("c1", "task:created", `{"title":"File it"}`)

@@ -23,19 +23,25 @@ func dial(t *testing.T, url, token string) *client {
 
 func dialTo(t *testing.T, url, namespace, token string) *client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c := &client{events: make(chan heard, 1024)}
-	var err error
-	c.Client, err = sioclient.Dial(ctx, sioclient.Options{
-		URL: url, Namespace: namespace, Token: token,
-		OnEvent: func(name string, args []json.RawMessage) { c.events <- heard{name, args[0]} },
-	})
+	c, err := connect(t, sioclient.Options{URL: url, Namespace: namespace, Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Close)
 	return c
+}
+
+// connect opens a connection until the test ends; a refusal is the error.
+func connect(t *testing.T, o sioclient.Options) (*client, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := &client{events: make(chan heard, 1024)}
+	o.OnEvent = func(name string, args []json.RawMessage) { c.events <- heard{name, args[0]} }
+	var err error
+	if c.Client, err = sioclient.Dial(ctx, o); err == nil {
+		t.Cleanup(c.Close)
+	}
+	return c, err
 }
 
 func (c *client) subscribe(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -22,18 +21,7 @@ func knock(t *testing.T, url, user string, auth map[string]any) (*client, error)
 
 func knockWith(t *testing.T, url, token string, auth map[string]any) (*client, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c := &client{events: make(chan heard, 1024)}
-	var err error
-	c.Client, err = sioclient.Dial(ctx, sioclient.Options{
-		URL: url, Namespace: "/events", Token: token, Auth: auth,
-		OnEvent: func(name string, args []json.RawMessage) { c.events <- heard{name, args[0]} },
-	})
-	if err == nil {
-		t.Cleanup(c.Close)
-	}
-	return c, err
+	return connect(t, sioclient.Options{URL: url, Namespace: "/events", Token: token, Auth: auth})
 }
 
 // isFull wants the user's sixth connection to be refused, as soon as the edge knows of the five.

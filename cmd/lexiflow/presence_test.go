@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -78,18 +77,12 @@ func TestPresenceWhenAnEdgeIsKilled(t *testing.T) {
 // resumeOn connects with the session that c had.
 func resumeOn(t *testing.T, c *client, url, namespace, token string) *client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	next := &client{events: make(chan heard, 1024)}
-	var err error
-	next.Client, err = sioclient.Dial(ctx, sioclient.Options{
+	next, err := connect(t, sioclient.Options{
 		URL: url, Namespace: namespace, Token: token, Auth: map[string]any{"pid": c.PID(), "offset": "0"},
-		OnEvent: func(name string, args []json.RawMessage) { next.events <- heard{name, args[0]} },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(next.Close)
 	return next
 }
 
